@@ -1,0 +1,99 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import type { Database } from './db/types.ts'
+import * as domains from './domains/index.ts'
+import type { Lifecycle } from './lib/lifecycle.ts'
+import './lib/problem-schema.ts'
+import { allComponents } from './lib/schema.ts'
+import cors from './plugins/cors.ts'
+import input from './plugins/input.ts'
+import lifecycleGate from './plugins/lifecycle.ts'
+import openapi from './plugins/openapi.ts'
+import { answerClientError, answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
+import { requestId } from './plugins/request-id.ts'
+import { RequestLog } from './plugins/request-log.ts'
+import routeRules from './plugins/route-rules.ts'
+import securityHeaders from './plugins/security-headers.ts'
+import unknownRoutes from './plugins/unknown-routes.ts'
+import { buildValidator } from './plugins/validation.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    database: Database
+    redis: Redis | undefined
+  }
+}
+
+/** What the service leans on; whoever makes it ends it. */
+export interface Resources {
+  database: Database
+  redis?: Redis | undefined
+  logger: Logger
+  lifecycle?: Lifecycle
+}
+
+export type App = FastifyInstance
+
+/** Beyond this, a header or a URL is no longer an accident. */
+const MAX_HEADER_BYTES = 16 * 1024
+const MAX_PARAM_LENGTH = 500
+const BODY_LIMIT = 1024 * 1024
+
+/** A sender who needs longer than this for the headers alone is holding a place, not sending. */
+const HEADERS_TIMEOUT_MS = 10_000
+
+/** Longer than the idle limit of common load balancers (60 s), so that it is they who close a connection first. */
+const KEEP_ALIVE_TIMEOUT_MS = 72_000
+
+/** The service as an object that never listens: the server, the tests and the command line share it. */
+export async function buildApp(config: Config, resources: Resources): Promise<App> {
+  const { database, redis, logger, lifecycle = { phase: 'serving' } } = resources
+  const app = fastify({
+    loggerInstance: logger as FastifyBaseLogger,
+    logController: new RequestLog(),
+    genReqId: requestId,
+    trustProxy: trustedProxies(config.TRUST_PROXY),
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: config.REQUEST_TIMEOUT_SECONDS * 1000,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, config.REQUEST_TIMEOUT_SECONDS * 1000),
+      // How often Node looks for requests that overran their time; its own default is half a minute.
+      connectionsCheckingInterval: 1_000,
+      // Node would answer a request without Host with an empty body; ours is a problem like any other.
+      requireHostHeader: false,
+    },
+    // While draining we go on serving, with `Connection: close`; a 503 would be a request dropped.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerClientError,
+    schemaController: { compilersFactory: { buildValidator } },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  answerWithProblems(app)
+  app.decorate('database', database)
+  app.decorate('redis', redis)
+  for (const schema of allComponents()) app.addSchema(schema)
+
+  await app.register(securityHeaders)
+  await app.register(input)
+  await app.register(unknownRoutes, { maxParamLength: MAX_PARAM_LENGTH })
+  await app.register(routeRules)
+  await app.register(cors, { origins: config.CORS_ORIGINS })
+  await app.register(lifecycleGate, { lifecycle })
+  await app.register(openapi, { tags: Object.values(domains).map(domain => domain.tag) })
+
+  for (const { routes, prefix } of Object.values(domains)) await app.register(routes, { prefix })
+
+  return app
+}
+
+function trustedProxies(proxies: Config['TRUST_PROXY']) {
+  if (typeof proxies === 'number') return (_address: string, hop: number) => hop < proxies
+  return proxies && [...proxies]
+}

@@ -1,0 +1,313 @@
+import { existsSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { FormatRegistry, type Static, type TSchema, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { developmentSecrets } from './lib/development-secrets.ts'
+import { EXIT_CONFIG, StartupError } from './lib/exit-codes.ts'
+
+/** What a variable of each format must look like, and how to say so to the operator. */
+const formats = {
+  'node-env': oneOf('development', 'test', 'production'),
+  'log-level': oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
+  'postgres-url': {
+    check: isUrl('postgres:', 'postgresql:'),
+    expects: 'a URL like postgres://user:password@host:5432/database',
+  },
+  'redis-url': { check: isUrl('redis:', 'rediss:'), expects: 'a URL like redis://host:6379' },
+  origins: {
+    check: (value: string) => value === '*' || splitList(value).every(isOrigin),
+    expects: 'a comma-separated list of origins like https://app.example.com, or *',
+  },
+  'rate-limits': {
+    check: (value: string) => value.split(';').every(policy => RATE_LIMIT.test(policy.trim())),
+    expects: 'limits like 100/hour; 10/second',
+  },
+  proxies: {
+    check: (value: string) => isHopCount(value) || splitList(value).every(isProxy),
+    expects: 'a comma-separated list of addresses, CIDR ranges or loopback, or a number of hops',
+  },
+}
+
+const RATE_LIMIT = /^[1-9]\d*\s*\/\s*(second|minute|hour|day)$/
+
+for (const [name, { check }] of Object.entries(formats)) FormatRegistry.Set(name, check)
+
+/** Marks what `plinth config` masks and what may never reach a log. */
+const secret = { secret: true }
+
+/**
+ * Every variable that Plinth reads, with its default and one line of meaning; `.env.example` is printed from this.
+ * A default that depends on `NODE_ENV` stands in `resolveDefaults`, and its description says so.
+ */
+export const Environment = Type.Object({
+  NODE_ENV: Type.String({
+    format: 'node-env',
+    default: 'development',
+    description: 'development, test or production; production refuses development conveniences',
+  }),
+  HOST: Type.Optional(
+    Type.String({ description: 'Address to listen on; default 127.0.0.1, in production 0.0.0.0' }),
+  ),
+  PORT: Type.Integer({
+    default: 3000,
+    minimum: 0,
+    maximum: 65535,
+    description: 'Port to listen on; 0 takes any free one',
+  }),
+  WEB_CONCURRENCY: Type.Integer({
+    default: 1,
+    minimum: 1,
+    maximum: 256,
+    description: 'Web processes; more than one needs DATABASE_URL',
+  }),
+  LOG_LEVEL: Type.String({
+    format: 'log-level',
+    default: 'info',
+    description: 'fatal, error, warn, info, debug, trace or silent',
+  }),
+  DATA_DIR: Type.String({
+    default: '.data',
+    minLength: 1,
+    description: 'Where the embedded database and the development secrets live',
+  }),
+  DATABASE_URL: Type.Optional(
+    Type.String({
+      format: 'postgres-url',
+      description: 'postgres://…; without it the embedded database in DATA_DIR is used',
+      ...secret,
+    }),
+  ),
+  DATABASE_POOL_SIZE: Type.Integer({
+    default: 10,
+    minimum: 1,
+    maximum: 1000,
+    description: 'Connections to Postgres per process',
+  }),
+  DATABASE_STATEMENT_TIMEOUT_MS: Type.Integer({
+    default: 10_000,
+    minimum: 100,
+    description: 'Longest time for one statement',
+  }),
+  DATABASE_LOCK_TIMEOUT_MS: Type.Integer({
+    default: 5_000,
+    minimum: 100,
+    description: 'Longest wait for a lock',
+  }),
+  DATABASE_IDLE_TRANSACTION_TIMEOUT_MS: Type.Integer({
+    default: 10_000,
+    minimum: 100,
+    description: 'Longest pause inside a transaction before Postgres ends it',
+  }),
+  MIGRATE_ON_START: Type.Optional(
+    Type.Boolean({ description: 'Apply migrations when starting; default true, in production false' }),
+  ),
+  REDIS_URL: Type.Optional(
+    Type.String({
+      format: 'redis-url',
+      description: 'redis://…; what processes share besides the database',
+      ...secret,
+    }),
+  ),
+  JWT_SECRET_KEY: Type.Optional(
+    Type.String({
+      minLength: 32,
+      description: 'Signs access tokens, 32 characters or more; made in DATA_DIR outside production',
+      ...secret,
+    }),
+  ),
+  JWT_ACCESS_TOKEN_EXPIRES: Type.Integer({
+    default: 3600,
+    minimum: 1,
+    description: 'Life of an access token in seconds',
+  }),
+  JWT_REFRESH_TOKEN_EXPIRES: Type.Integer({
+    default: 2_592_000,
+    minimum: 1,
+    description: 'Life of a refresh token in seconds',
+  }),
+  CORS_ORIGINS: Type.Optional(
+    Type.String({
+      format: 'origins',
+      description: 'Comma-separated origins, or *; default any localhost origin, in production none',
+    }),
+  ),
+  RATELIMIT_ENABLED: Type.Boolean({ default: true, description: 'Whether requests are limited at all' }),
+  RATELIMIT_DEFAULT: Type.String({
+    format: 'rate-limits',
+    default: '100/hour',
+    description: 'Limits for anonymous callers, as in 100/hour; 10/second',
+  }),
+  MAIL_SERVER: Type.Optional(Type.String({ minLength: 1, description: 'SMTP host that sends the mail' })),
+  MAIL_PORT: Type.Integer({ default: 587, minimum: 1, maximum: 65535, description: 'SMTP port' }),
+  MAIL_USE_TLS: Type.Boolean({
+    default: true,
+    description: 'Demand TLS of the SMTP server: from the first byte on port 465, by STARTTLS elsewhere',
+  }),
+  MAIL_USERNAME: Type.Optional(Type.String({ description: 'SMTP user' })),
+  MAIL_PASSWORD: Type.Optional(Type.String({ description: 'SMTP password', ...secret })),
+  MAIL_FROM: Type.String({
+    default: 'Plinth <no-reply@localhost>',
+    description: 'Sender of every mail',
+  }),
+  TRUST_PROXY: Type.Optional(
+    Type.String({
+      format: 'proxies',
+      description:
+        'Proxies whose X-Forwarded-For is believed: addresses, ranges, loopback, or a number of hops',
+    }),
+  ),
+  REQUEST_TIMEOUT_SECONDS: Type.Integer({
+    default: 30,
+    minimum: 1,
+    description: 'Longest time for a request to arrive',
+  }),
+  SHUTDOWN_DELAY_SECONDS: Type.Number({
+    default: 1,
+    minimum: 0,
+    description: 'After SIGTERM, how long to go on accepting while readiness already says 503',
+  }),
+  SHUTDOWN_GRACE_SECONDS: Type.Number({
+    default: 20,
+    minimum: 0,
+    description: 'After SIGTERM, when to end even if requests are unfinished',
+  }),
+})
+
+type Environment = Static<typeof Environment>
+
+/** The environment, checked, completed and frozen. A property has the name of its variable. */
+export type Config = Readonly<
+  Omit<Environment, 'CORS_ORIGINS' | 'HOST' | 'JWT_SECRET_KEY' | 'MIGRATE_ON_START' | 'TRUST_PROXY'> & {
+    CORS_ORIGINS: 'localhost' | '*' | readonly string[]
+    HOST: string
+    JWT_SECRET_KEY: string
+    MIGRATE_ON_START: boolean
+    TRUST_PROXY: false | number | readonly string[]
+  }
+>
+
+type Variables = Record<string, string | undefined>
+
+/** Reads `.env`, if there is one, and the environment, which wins. Throws a `StartupError` that lists every fault. */
+export function loadConfig(): Config {
+  if (existsSync('.env')) process.loadEnvFile('.env')
+  return parseConfig(process.env)
+}
+
+export function parseConfig(variables: Variables): Config {
+  const environment = readVariables(variables)
+  const faults = [...schemaFaults(environment), ...ruleFaults(environment)]
+  if (faults.length > 0) {
+    const list = faults.map(fault => `  ${fault}`).join('\n')
+    throw new StartupError(`The configuration is not valid:\n${list}`, EXIT_CONFIG)
+  }
+  return Object.freeze(resolveDefaults(environment as Environment))
+}
+
+/** The effective configuration as lines of `NAME=value`, secrets masked. */
+export function describeConfig(config: Config): string[] {
+  return Object.entries(Environment.properties).map(([name, schema]) => {
+    const value = config[name as keyof Config]
+    if (value === undefined) return `${name}=`
+    return `${name}=${isSecret(schema) ? '********' : value}`
+  })
+}
+
+/** The text of `.env.example`. */
+export function exampleEnvironment(): string {
+  return Object.entries(Environment.properties)
+    .map(([name, schema]) => `# ${schema.description}\n#${name}=${schema.default ?? ''}\n`)
+    .join('\n')
+}
+
+const isSecret = (schema: TSchema) => schema.secret === true
+
+function readVariables(variables: Variables): Record<string, unknown> {
+  const given = Object.keys(Environment.properties).flatMap(name => {
+    const value = variables[name]?.trim()
+    // An empty variable is how compose files and shells say "not set".
+    return value ? [[name, value] as const] : []
+  })
+  const converted = Value.Convert(Environment, Object.fromEntries(given))
+  return Value.Default(Environment, converted) as Record<string, unknown>
+}
+
+/** One line per fault, without the value: it may be a secret. */
+function schemaFaults(environment: Record<string, unknown>): string[] {
+  const faults = [...Value.Errors(Environment, environment)]
+  return faults.map(({ path, schema }) => `${path.slice(1)} must be ${expectation(schema)}`)
+}
+
+function expectation(schema: TSchema): string {
+  if (schema.format) return formats[schema.format as keyof typeof formats].expects
+  if (schema.type === 'boolean') return 'true or false'
+  if (schema.type === 'string') return `at least ${schema.minLength} characters long`
+  const kind = schema.type === 'integer' ? 'a whole number' : 'a number'
+  const range =
+    schema.maximum === undefined ? `${schema.minimum} or more` : `${schema.minimum} to ${schema.maximum}`
+  return `${kind}, ${range}`
+}
+
+/** What no single variable can tell. */
+function ruleFaults({ NODE_ENV, DATABASE_URL, JWT_SECRET_KEY, WEB_CONCURRENCY }: Record<string, unknown>) {
+  const faults: string[] = []
+  if (NODE_ENV === 'production') {
+    if (DATABASE_URL === undefined) faults.push('DATABASE_URL is required when NODE_ENV=production')
+    if (JWT_SECRET_KEY === undefined) faults.push('JWT_SECRET_KEY is required when NODE_ENV=production')
+    else if (isGuessable(String(JWT_SECRET_KEY))) {
+      faults.push(
+        'JWT_SECRET_KEY must be random when NODE_ENV=production; `openssl rand -base64 48` makes one',
+      )
+    }
+  }
+  if (DATABASE_URL === undefined && Number(WEB_CONCURRENCY) > 1) {
+    faults.push('WEB_CONCURRENCY above 1 needs DATABASE_URL: the embedded database belongs to one process')
+  }
+  return faults
+}
+
+/** Catches placeholders such as "change-me-change-me-…" and "aaaa…"; 32 random bytes never look like that. */
+function isGuessable(key: string): boolean {
+  return new Set(key).size < 12 || /secret|change.?me|example|password|default|placeholder/i.test(key)
+}
+
+function resolveDefaults(environment: Environment): Config {
+  const production = environment.NODE_ENV === 'production'
+  return {
+    ...environment,
+    HOST: environment.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
+    MIGRATE_ON_START: environment.MIGRATE_ON_START ?? !production,
+    JWT_SECRET_KEY: environment.JWT_SECRET_KEY ?? developmentSecrets(environment.DATA_DIR).JWT_SECRET_KEY,
+    CORS_ORIGINS: resolveOrigins(environment.CORS_ORIGINS, production),
+    TRUST_PROXY: resolveProxies(environment.TRUST_PROXY),
+  }
+}
+
+function resolveOrigins(origins: string | undefined, production: boolean): Config['CORS_ORIGINS'] {
+  if (origins === undefined) return production ? [] : 'localhost'
+  return origins === '*' ? '*' : splitList(origins)
+}
+
+function resolveProxies(proxies: string | undefined): Config['TRUST_PROXY'] {
+  if (proxies === undefined) return false
+  return isHopCount(proxies) ? Number(proxies) : splitList(proxies)
+}
+
+function oneOf(...words: string[]) {
+  return { check: (value: string) => words.includes(value), expects: `one of ${words.join(', ')}` }
+}
+
+function isUrl(...protocols: string[]) {
+  return (value: string) => URL.canParse(value) && protocols.includes(new URL(value).protocol)
+}
+
+const splitList = (value: string) => value.split(',').map(entry => entry.trim())
+const isOrigin = (value: string) => URL.canParse(value) && new URL(value).origin === value
+const isHopCount = (value: string) => /^\d{1,2}$/.test(value)
+
+function isProxy(value: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(value)) return true
+  const [address = '', prefix = '0'] = value.split('/')
+  const version = isIP(address)
+  return version !== 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128)
+}

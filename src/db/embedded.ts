@@ -1,0 +1,59 @@
+import { existsSync, mkdirSync } from 'node:fs'
+import { cp, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { PGlite } from '@electric-sql/pglite'
+import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm'
+import { drizzle } from 'drizzle-orm/pglite'
+import { packageRoot } from '../lib/package.ts'
+import { lockDirectory } from './directory-lock.ts'
+import type { Database, Db } from './types.ts'
+
+/** The extensions that migrations may create; on a server they come with Postgres. */
+export const embeddedExtensions = { pg_trgm }
+
+/** An empty database, made by `npm run build`: copying it takes a tenth of the time of making one (2.3 s). */
+export const templateDirectory = join(packageRoot, 'dist', 'embedded-template')
+
+/** Opens Postgres inside this process, with its files in `dataDir`. */
+export async function openEmbedded(dataDir: string): Promise<Database> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const unlock = await lockDirectory(dataDir)
+  try {
+    const directory = join(dataDir, 'database')
+    if (!existsSync(directory)) await createIn(directory)
+    return embeddedDatabase(await openDirectory(directory), unlock)
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+export function embeddedDatabase(client: PGlite, afterClose = async () => {}): Database {
+  const db = drizzle(client) as unknown as Db
+  return {
+    kind: 'embedded',
+    db,
+    // The directory's lock already keeps other processes out.
+    exclusively: work => work(db),
+    async close() {
+      await client.close()
+      await afterClose()
+    },
+  }
+}
+
+/** Under another name until it is whole: a process killed in the middle leaves nothing that looks like a database. */
+async function createIn(directory: string) {
+  const unfinished = `${directory}.new`
+  await rm(unfinished, { recursive: true, force: true })
+  if (existsSync(templateDirectory)) await cp(templateDirectory, unfinished, { recursive: true })
+  else await createEmpty(unfinished)
+  await rename(unfinished, directory)
+}
+
+export async function createEmpty(directory: string) {
+  const client = await openDirectory(directory)
+  await client.close()
+}
+
+const openDirectory = (dataDir: string) => PGlite.create({ dataDir, extensions: embeddedExtensions })

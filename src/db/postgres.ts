@@ -1,0 +1,73 @@
+import { drizzle } from 'drizzle-orm/postgres-js'
+import postgres from 'postgres'
+import type { Config } from '../config.ts'
+import { watchedSockets } from './socket-watch.ts'
+import type { Database, Db } from './types.ts'
+
+/** Seconds. Long enough for a busy server, short enough that readiness and requests learn quickly that it is gone. */
+const CONNECT_TIMEOUT = 3
+
+/** Seconds before a lost connection is tried again. postgres.js would wait up to 20 and keep requests waiting with it. */
+const RECONNECT_DELAY = 0.1
+
+/** How much longer than its own time limit a statement may stay without an answer before the server counts as gone. */
+const ANSWER_MARGIN_MS = 2_000
+
+/** Any constant will do, as long as every release uses the same: "plinth" in ASCII. */
+const MIGRATION_LOCK = 0x706c696e7468n
+
+type Timeouts = Pick<
+  Config,
+  | 'DATABASE_POOL_SIZE'
+  | 'DATABASE_STATEMENT_TIMEOUT_MS'
+  | 'DATABASE_LOCK_TIMEOUT_MS'
+  | 'DATABASE_IDLE_TRANSACTION_TIMEOUT_MS'
+>
+
+/** Connects when first asked, so it succeeds while the server is still away. */
+export function connectPostgres(url: string, config: Timeouts): Database {
+  const sockets = watchedSockets(config.DATABASE_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS)
+  const pool = postgres(url, {
+    ...shared,
+    max: config.DATABASE_POOL_SIZE,
+    socket: sockets.open,
+    connection: {
+      application_name: 'plinth',
+      statement_timeout: config.DATABASE_STATEMENT_TIMEOUT_MS,
+      lock_timeout: config.DATABASE_LOCK_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: config.DATABASE_IDLE_TRANSACTION_TIMEOUT_MS,
+    },
+  } as postgres.Options<Record<string, never>>)
+
+  return {
+    kind: 'postgres',
+    db: drizzle(pool) as unknown as Db,
+    exclusively: work => withMigrationLock(url, work),
+    async close() {
+      await pool.end({ timeout: 2 })
+      sockets.stop()
+    },
+  }
+}
+
+const shared = {
+  connect_timeout: CONNECT_TIMEOUT,
+  backoff: () => RECONNECT_DELAY,
+  // Notices of "already exists, skipping" are not news.
+  onnotice: () => {},
+}
+
+/**
+ * A connection of its own, without time limits: a migration may build an index for an hour,
+ * and the processes that start meanwhile wait here for it.
+ */
+async function withMigrationLock<T>(url: string, work: (db: Db) => Promise<T>): Promise<T> {
+  const client = postgres(url, { ...shared, max: 1, connection: { application_name: 'plinth migrate' } })
+  try {
+    await client`select pg_advisory_lock(${MIGRATION_LOCK.toString()}::bigint)`
+    // Closing the connection releases the lock, also when the process dies.
+    return await work(drizzle(client) as unknown as Db)
+  } finally {
+    await client.end({ timeout: 2 })
+  }
+}

@@ -1,0 +1,73 @@
+import type { FastifyInstance } from 'fastify'
+import { pendingMigrations } from '../../db/migrate.ts'
+import type { Phase } from '../../lib/lifecycle.ts'
+
+/** A dependency that takes longer than this is as good as away. Orchestrators usually give a probe one to five seconds. */
+const CHECK_TIMEOUT_MS = 1_500
+
+/** Many probes at once cost one measurement, and none is answered with an older one than this. */
+const MAX_AGE_MS = 1_000
+
+interface Check {
+  status: 'ok' | 'failed'
+  latency_ms: number
+  required: boolean
+}
+
+interface Found {
+  ready: boolean
+  phase: Phase
+  database: 'connected' | 'disconnected'
+  checks: Record<string, Check>
+}
+
+/** Measures when asked. */
+export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
+  const { database, redis, lifecycle } = app
+  let last: { at: number; phase: Phase; checks: Promise<Record<string, Check>> } | undefined
+
+  return async () => {
+    const { phase } = lifecycle
+    // What was true while migrating says nothing about now.
+    if (last === undefined || last.phase !== phase || performance.now() - last.at > MAX_AGE_MS) {
+      last = { at: performance.now(), phase, checks: measure() }
+    }
+    const checks = await last.checks
+    return {
+      ready:
+        phase === 'serving' && Object.values(checks).every(check => check.status === 'ok' || !check.required),
+      phase,
+      database: checks.database?.status === 'ok' ? 'connected' : 'disconnected',
+      checks,
+    }
+  }
+
+  async function measure(): Promise<Record<string, Check>> {
+    let pending = 0
+    const [databaseCheck, redisCheck] = await Promise.all([
+      check(true, async () => {
+        pending = await pendingMigrations(database.db)
+      }),
+      // Without Redis the service goes on, with counters of its own in each process.
+      redis && check(false, () => redis.ping()),
+    ])
+    const migrations = { ...databaseCheck, status: pending === 0 ? databaseCheck.status : 'failed' } as const
+    return { database: databaseCheck, migrations, ...(redisCheck && { redis: redisCheck }) }
+  }
+}
+
+async function check(required: boolean, ask: () => Promise<unknown>): Promise<Check> {
+  const start = performance.now()
+  const status = await withinTime(ask()).then(
+    () => 'ok' as const,
+    () => 'failed' as const,
+  )
+  return { status, latency_ms: Math.round((performance.now() - start) * 100) / 100, required }
+}
+
+function withinTime(work: Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(reject, CHECK_TIMEOUT_MS, new Error('No answer in time.'))
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}

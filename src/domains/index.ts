@@ -1,0 +1,4 @@
+// Every domain, one line each; app.ts mounts them in this order.
+
+export { default as documentation } from './documentation/index.ts'
+export { default as health } from './health/index.ts'

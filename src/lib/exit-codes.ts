@@ -1,0 +1,17 @@
+// The BSD sysexits that service managers know.
+
+/** The environment has faults: starting again cannot help. */
+export const EXIT_CONFIG = 78
+
+/** Something outside is in the way, such as another process on the embedded database: try later. */
+export const EXIT_TEMPORARY = 75
+
+/** A reason to stop that is told to the operator as one sentence, without a stack. */
+export class StartupError extends Error {
+  readonly exitCode: number
+
+  constructor(message: string, exitCode = 1, cause?: unknown) {
+    super(message, { cause })
+    this.exitCode = exitCode
+  }
+}

@@ -1,0 +1,79 @@
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
+
+const SECRET_KEYS = [
+  'authorization',
+  'cookie',
+  'password',
+  'secret',
+  'token',
+  'access_token',
+  'refresh_token',
+]
+
+const options = {
+  timestamp: pino.stdTimeFunctions.isoTime,
+  base: { pid: process.pid },
+  serializers: { err: describeError },
+  // The second line of defence: nothing here logs headers or bodies in the first place.
+  redact: { paths: SECRET_KEYS.flatMap(key => [key, `*.${key}`]), censor: '[redacted]' },
+} satisfies LoggerOptions
+
+/** JSON lines on standard output; for people, when that is a terminal. */
+export async function createLogger(level: string): Promise<Logger> {
+  return createLoggerOn(process.stdout.isTTY ? await prettyStream() : pino.destination({ sync: true }), level)
+}
+
+export function createLoggerOn(stream: DestinationStream, level: string): Logger {
+  return pino({ ...options, level }, stream)
+}
+
+async function prettyStream() {
+  const { default: pretty } = await import('pino-pretty')
+  return pretty({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true })
+}
+
+/** What the database drivers add to an error. */
+interface SqlFacts {
+  code?: unknown
+  constraint?: unknown
+  constraint_name?: unknown
+}
+
+interface ErrorDescription {
+  type: string
+  message: string
+  code?: unknown
+  constraint?: unknown
+  stack: string[]
+  cause?: ErrorDescription
+}
+
+/**
+ * An error without the values that people sent. Drizzle puts the parameters into its message, the first line of a stack
+ * repeats the message, and Postgres quotes the value it could not read; `detail`, `hint` and `where` are left out whole.
+ */
+export function describeError(error: unknown): ErrorDescription {
+  if (!(error instanceof Error))
+    return { type: typeof error, message: 'Something other than an error was thrown.', stack: [] }
+  const { code, constraint, constraint_name = constraint } = error as Error & SqlFacts
+  return {
+    type: error.name,
+    message: publicMessage(error, code),
+    ...(code !== undefined && { code }),
+    ...(constraint_name !== undefined && { constraint: constraint_name }),
+    stack: (error.stack ?? '')
+      .split('\n')
+      .filter(line => /^\s+at /.test(line))
+      .map(line => line.trim()),
+    ...(error.cause !== undefined && { cause: describeError(error.cause) }),
+  }
+}
+
+function publicMessage(error: Error, code: unknown): string {
+  if ('query' in error && 'params' in error) return `Failed query: ${error.query}`
+  // Class 22, "data exception", is the one whose messages quote values.
+  if (typeof code === 'string' && /^22...$/.test(code)) return error.message.replace(/".*"/s, '"…"')
+  // JSON.parse quotes the text around the fault.
+  if (error instanceof SyntaxError) return error.message.replace(/[,:]? ?"?\.{0,3}".*"/s, '')
+  return error.message
+}

@@ -1,0 +1,29 @@
+import { type Static, type TSchema, type TUnsafe, Type } from '@sinclair/typebox'
+
+const components: TSchema[] = []
+
+/** Names a schema so that it appears once in `components.schemas`. Use it elsewhere through `ref`. */
+export function component<T extends TSchema>($id: string, schema: T): T {
+  const named = { ...schema, $id }
+  components.push(named)
+  return named
+}
+
+/** Every component that has been declared: `app.ts` registers them once, at the root. */
+export const allComponents = (): readonly TSchema[] => components
+
+export function ref<T extends TSchema>(schema: T): TUnsafe<Static<T>> {
+  if (schema.$id === undefined) throw new Error('Only a component can be referred to.')
+  return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#` })
+}
+
+/** One of a few words. A union of literals would say the same in more words and worse error messages. */
+export const OneOf = <const T extends string[]>(
+  values: T,
+  options: { description?: string; default?: T[number] } = {},
+) => Type.Unsafe<T[number]>({ type: 'string', enum: values, ...options })
+
+/** RFC 3339 in UTC with milliseconds; a `Date` from the driver is serialised by the schema. */
+export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
+
+export const Id = Type.String({ format: 'uuid' })

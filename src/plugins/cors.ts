@@ -1,0 +1,41 @@
+import cors from '@fastify/cors'
+import fp from 'fastify-plugin'
+import type { Config } from '../config.ts'
+
+const EXPOSED_HEADERS = [
+  'ETag',
+  'Link',
+  'Location',
+  'RateLimit',
+  'RateLimit-Policy',
+  'Retry-After',
+  'X-Request-Id',
+  'Idempotency-Replayed',
+]
+
+/** Browsers may cache a preflight this long; Chromium caps it at two hours. */
+const PREFLIGHT_SECONDS = 7200
+
+const LOCALHOST = /^https?:\/\/([a-z0-9-]+\.)*(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
+
+/** Which web pages of other origins may read answers. */
+export default fp(
+  async (app, { origins }: { origins: Config['CORS_ORIGINS'] }) => {
+    app.addHook('onRoute', route => {
+      // The plugin's own route, on which it answers preflights.
+      if (route.method === 'OPTIONS' && route.url === '*')
+        route.config = { ...route.config, access: 'public' }
+    })
+    await app.register(cors, {
+      origin: origins === 'localhost' ? LOCALHOST : origins === '*' ? '*' : [...origins],
+      // The refresh token may travel as a cookie; with the wildcard, browsers forbid that.
+      credentials: origins !== '*',
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      exposedHeaders: EXPOSED_HEADERS,
+      maxAge: PREFLIGHT_SECONDS,
+      // Otherwise an OPTIONS request that is no preflight is answered with a plain-text 400.
+      strictPreflight: false,
+    })
+  },
+  { name: 'cors-by-config' },
+)

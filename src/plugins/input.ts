@@ -1,0 +1,69 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { parse } from 'secure-json-parse'
+import { InvalidText, MalformedJson, MalformedRequest, UnsupportedMediaType } from '../lib/problems.ts'
+import { holdsOnlyText } from '../lib/text.ts'
+
+/** Anything but printable ASCII, and `%`: only such a URL can hold what a decoded one must not. */
+const NEEDS_A_LOOK = /[^\x21-\x24\x26-\x7e]/
+
+/** Lets in only what can be read, decoded and stored as text, whatever route it is for. */
+export default fp(
+  async app => {
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser(
+      'application/json',
+      { parseAs: 'buffer' },
+      async (request: FastifyRequest, body: Buffer) => {
+        demandPlainUtf8(request)
+        return parseJson(body)
+      },
+    )
+    app.addHook('onRequest', (request, _reply, done) => {
+      done(NEEDS_A_LOOK.test(request.url) ? urlFault(request.url) : undefined)
+    })
+  },
+  { name: 'input' },
+)
+
+function demandPlainUtf8({ headers }: FastifyRequest) {
+  const encoding = headers['content-encoding'] ?? 'identity'
+  if (encoding !== 'identity') throw new UnsupportedMediaType('Compressed bodies are not accepted.')
+  const charset = /;\s*charset="?([^";\s]+)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8'
+  if (!/^utf-?8$/i.test(charset)) throw new UnsupportedMediaType('JSON is read in UTF-8 only.')
+}
+
+function parseJson(body: Buffer): unknown {
+  // Some clients send the header with every request, also where there is nothing to say.
+  if (body.length === 0) return undefined
+  if (!isUtf8(body)) throw new MalformedJson('The body is not valid UTF-8.')
+  const text = body.toString()
+  const value = readJson(text)
+  // Only an escape can smuggle NUL or a lone surrogate through valid UTF-8 and valid JSON.
+  if (text.includes('\\u') && !holdsOnlyText(value)) {
+    throw new InvalidText('The body contains a NUL character or a lone surrogate.')
+  }
+  return value
+}
+
+function readJson(text: string): unknown {
+  try {
+    return parse(text, { protoAction: 'error', constructorAction: 'error' })
+  } catch {
+    // Not kept as a cause: the parser's message quotes the body.
+    throw new MalformedJson('The body is not valid JSON.')
+  }
+}
+
+function urlFault(url: string): Error | undefined {
+  let decoded: string
+  try {
+    decoded = decodeURIComponent(url)
+  } catch {
+    return new MalformedRequest('The URL is not validly percent-encoded UTF-8.')
+  }
+  if (/[^\x21-\x7e]/.test(url))
+    return new MalformedRequest('The URL contains characters that must be percent-encoded.')
+  return decoded.includes('\0') ? new InvalidText('The URL contains a NUL character.') : undefined
+}

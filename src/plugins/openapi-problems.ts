@@ -1,0 +1,110 @@
+import type { FastifyContextConfig, FastifySchema } from 'fastify'
+import type { ProblemConstructor, ProblemDefinition } from '../lib/problem.ts'
+import {
+  Forbidden,
+  Internal,
+  InvalidText,
+  MalformedJson,
+  MalformedRequest,
+  NotFound,
+  PayloadTooLarge,
+  RateLimited,
+  Unauthenticated,
+  Unavailable,
+  UnsupportedMediaType,
+  ValidationFailed,
+} from '../lib/problems.ts'
+
+type Json = Record<string, unknown>
+
+interface Operation {
+  operationId?: string
+  responses?: Record<string, Json>
+}
+
+export interface OpenApiDocument {
+  paths?: Record<string, Record<string, Operation>>
+  components?: Record<string, Json>
+}
+
+const headers = {
+  'X-Request-Id': {
+    description: "The caller's own id if it sent a sane one, otherwise a new one.",
+    schema: { type: 'string', maxLength: 128 },
+  },
+  'Retry-After': { description: 'Seconds to wait before the next try.', schema: { type: 'integer' } },
+  'WWW-Authenticate': { description: 'How to authenticate.', schema: { type: 'string' } },
+}
+
+const headerRef = (name: keyof typeof headers) => ({ [name]: { $ref: `#/components/headers/${name}` } })
+
+const headersOfStatus: Record<number, Json> = {
+  401: headerRef('WWW-Authenticate'),
+  429: headerRef('Retry-After'),
+  503: headerRef('Retry-After'),
+}
+
+/** Every failure that a route's schemas, its access and its own list can lead to. */
+export function possibleProblems(
+  schema: FastifySchema,
+  url: string,
+  config: FastifyContextConfig,
+): ProblemConstructor[] {
+  const { access, operational, problems = [] } = config
+  const { body, params, querystring } = schema
+  return [
+    ...(body || params || querystring ? [ValidationFailed] : []),
+    ...(body ? [MalformedJson, PayloadTooLarge, UnsupportedMediaType] : []),
+    InvalidText,
+    MalformedRequest,
+    ...(access === 'public' ? [] : [Unauthenticated, Forbidden]),
+    ...(url.includes(':') ? [NotFound] : []),
+    ...(operational ? [] : [RateLimited]),
+    ...problems,
+    Internal,
+    Unavailable,
+  ]
+}
+
+/**
+ * Adds the failures to the operations, each distinct one as a component that they refer to,
+ * so that generated clients get a type per failure instead of one per failure and operation.
+ */
+export function addProblems(
+  document: OpenApiDocument,
+  problemsOf: ReadonlyMap<string, ProblemConstructor[]>,
+) {
+  const shared: Json = {}
+  for (const operation of Object.values(document.paths ?? {}).flatMap(item => Object.values(item))) {
+    const responses = operation.responses ?? {}
+    for (const response of Object.values(responses)) {
+      response.headers = { ...headerRef('X-Request-Id'), ...(response.headers as Json | undefined) }
+    }
+    for (const [status, definitions] of byStatus(problemsOf.get(operation.operationId ?? '') ?? [])) {
+      const name = definitions.map(({ code }) => pascalCase(code)).join('Or')
+      shared[name] ??= problemResponse(status, definitions)
+      responses[status] = { $ref: `#/components/responses/${name}` }
+    }
+  }
+  document.components = { ...document.components, responses: shared, headers }
+  return document
+}
+
+function byStatus(problems: ProblemConstructor[]): Map<number, ProblemDefinition[]> {
+  const groups = new Map<number, ProblemDefinition[]>()
+  for (const { definition } of problems) {
+    groups.set(definition.status, [...(groups.get(definition.status) ?? []), definition])
+  }
+  return groups
+}
+
+function problemResponse(status: number, definitions: ProblemDefinition[]): Json {
+  return {
+    description: definitions.map(({ code, explanation }) => `\`${code}\`: ${explanation}`).join('\n\n'),
+    headers: { ...headerRef('X-Request-Id'), ...headersOfStatus[status] },
+    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+  }
+}
+
+const pascalCase = (code: string) =>
+  code.replace(/(?:^|_)(\w)/g, (_match, letter: string) => letter.toUpperCase())

@@ -1,0 +1,85 @@
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { packageVersion } from '../lib/package.ts'
+import type { ProblemConstructor } from '../lib/problem.ts'
+import { addProblems, type OpenApiDocument, possibleProblems } from './openapi-problems.ts'
+
+export interface Tag {
+  name: string
+  description: string
+}
+
+const DESCRIPTION = `Accounts, authentication, owner-scoped resources, events and webhooks over HTTP.
+
+Every answer that is not a success is \`application/problem+json\` (RFC 9457); \`code\` is what programs should look at,
+and \`/problems/{code}\` explains it. Every answer carries \`X-Request-Id\`. A path that exists under another method is a
+405 with \`Allow\`. Bodies are JSON in UTF-8, are never coerced, and may hold no unknown field.`
+
+/** The document and its page, both made from the routes. Must be registered before the routes. */
+export default fp(
+  async (app, { tags }: { tags: Tag[] }) => {
+    const problemsOf = new Map<string, ProblemConstructor[]>()
+    await app.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Plinth',
+          version: packageVersion,
+          description: DESCRIPTION,
+          license: { name: 'MIT', identifier: 'MIT' } as { name: string },
+        },
+        servers: [{ url: '/' }],
+        tags: [...tags].sort((one, other) => one.name.localeCompare(other.name)),
+        components: {
+          securitySchemes: {
+            accessToken: {
+              type: 'http',
+              scheme: 'bearer',
+              bearerFormat: 'JWT',
+              description: 'A short-lived access token.',
+            },
+            apiKey: {
+              type: 'apiKey',
+              in: 'header',
+              name: 'X-API-Key',
+              description: 'A long-lived key with scopes.',
+            },
+          },
+        },
+      },
+      refResolver: {
+        buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`),
+      },
+      transform: ({ schema = {}, url, route }) => {
+        const config = route.config ?? {}
+        if (schema.operationId) problemsOf.set(schema.operationId, possibleProblems(schema, url, config))
+        return { schema: config.access === 'public' ? { ...schema, security: [] } : schema, url }
+      },
+      transformObject: document =>
+        addProblems((document as { openapiObject: OpenApiDocument }).openapiObject, problemsOf),
+    })
+    await app.register(documentationPage)
+  },
+  { name: 'openapi' },
+)
+
+async function documentationPage(app: FastifyInstance) {
+  app.addHook('onRoute', route => {
+    route.config = { ...route.config, access: 'public', operational: true }
+  })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    theme: { title: 'Plinth API' },
+    uiConfig: {
+      docExpansion: 'list',
+      deepLinking: true,
+      displayRequestDuration: true,
+      persistAuthorization: true,
+    },
+    staticCSP: true,
+    // A development server on another machine of the network speaks plain HTTP.
+    transformStaticCSP: policy => policy.replace(' upgrade-insecure-requests;', ''),
+  })
+}

@@ -1,0 +1,28 @@
+import { type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import { pathOf } from './problems.ts'
+
+const LONGEST_PATH = 500
+
+/** One line per request, when it is answered. Only names and numbers: no query, header or body can bring a secret along. */
+export class RequestLog extends LogController {
+  constructor() {
+    super({ requestIdLogLabel: 'request_id' })
+  }
+
+  override incomingRequest() {}
+
+  override requestCompleted(_error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply) {
+    request.log.info(
+      {
+        operation_id: request.routeOptions.schema?.operationId,
+        method: request.method,
+        path: pathOf(request.url).slice(0, LONGEST_PATH),
+        status: reply.statusCode,
+        problem: reply.problem_code ?? undefined,
+        ip: request.ip,
+        duration_ms: Math.round(reply.elapsedTime * 100) / 100,
+      },
+      'request',
+    )
+  }
+}
