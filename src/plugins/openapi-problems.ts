@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import type { FastifyContextConfig, FastifySchema } from 'fastify'
 import type { ProblemConstructor, ProblemDefinition } from '../lib/problem.ts'
 import {
@@ -77,18 +78,28 @@ export function addProblems(
   const shared: Json = {}
   for (const operation of Object.values(document.paths ?? {}).flatMap(item => Object.values(item))) {
     const responses = operation.responses ?? {}
-    for (const response of Object.values(responses)) {
+    for (const [status, response] of Object.entries(responses)) {
+      if (response.description === 'Default Response') response.description = STATUS_CODES[status]
       response.headers = { ...headerRef('X-Request-Id'), ...(response.headers as Json | undefined) }
     }
     for (const [status, definitions] of byStatus(problemsOf.get(operation.operationId ?? '') ?? [])) {
+      // What a route says of a status itself goes first.
+      if (status in responses) continue
       const name = definitions.map(({ code }) => pascalCase(code)).join('Or')
       shared[name] ??= problemResponse(status, definitions)
       responses[status] = { $ref: `#/components/responses/${name}` }
     }
   }
-  document.components = { ...document.components, responses: shared, headers }
+  document.components = { ...document.components, responses: shared }
+  document.components.headers = headersIn(JSON.stringify(document))
   return document
 }
+
+/** Only the headers that something refers to: a component that nobody uses is noise in generated clients. */
+const headersIn = (document: string): Json =>
+  Object.fromEntries(
+    Object.entries(headers).filter(([name]) => document.includes(`#/components/headers/${name}"`)),
+  )
 
 function byStatus(problems: ProblemConstructor[]): Map<number, ProblemDefinition[]> {
   const groups = new Map<number, ProblemDefinition[]>()

@@ -6,11 +6,6 @@ import { packageVersion } from '../lib/package.ts'
 import type { ProblemConstructor } from '../lib/problem.ts'
 import { addProblems, type OpenApiDocument, possibleProblems } from './openapi-problems.ts'
 
-export interface Tag {
-  name: string
-  description: string
-}
-
 const DESCRIPTION = `Accounts, authentication, owner-scoped resources, events and webhooks over HTTP.
 
 Every answer that is not a success is \`application/problem+json\` (RFC 9457); \`code\` is what programs should look at,
@@ -19,7 +14,7 @@ and \`/problems/{code}\` explains it. Every answer carries \`X-Request-Id\`. A p
 
 /** The document and its page, both made from the routes. Must be registered before the routes. */
 export default fp(
-  async (app, { tags }: { tags: Tag[] }) => {
+  async (app, { tags }: { tags: { name: string; description: string }[] }) => {
     const problemsOf = new Map<string, ProblemConstructor[]>()
     await app.register(swagger, {
       openapi: {
@@ -32,6 +27,8 @@ export default fp(
         },
         servers: [{ url: '/' }],
         tags: [...tags].sort((one, other) => one.name.localeCompare(other.name)),
+        // What a route demands unless it says that it is public.
+        security: [{ accessToken: [] }, { apiKey: [] }],
         components: {
           securitySchemes: {
             accessToken: {

@@ -1,0 +1,73 @@
+#!/usr/bin/env node
+import type { Command } from './commands/command.ts'
+import { StartupError } from './lib/exit-codes.ts'
+import { isMain } from './lib/is-main.ts'
+
+interface Entry {
+  usage: string
+  summary: string
+  /** Loaded when it is needed: `help` should not have to open a database driver. */
+  load: () => Promise<{ default: Command }>
+}
+
+export const commands: Record<string, Entry> = {
+  migrate: {
+    usage: 'migrate',
+    summary: 'Apply the migrations that the database has not seen',
+    load: () => import('./commands/migrate.ts'),
+  },
+  doctor: {
+    usage: 'doctor',
+    summary: 'Check configuration, database, Redis, mail, clock and disk',
+    load: () => import('./commands/doctor.ts'),
+  },
+  config: {
+    usage: 'config [--example]',
+    summary: 'Print the effective configuration, secrets masked; or the text of .env.example',
+    load: () => import('./commands/config.ts'),
+  },
+  shell: {
+    usage: 'shell',
+    summary: 'A prompt with db, sql, app, config and redis; reads a script from a pipe',
+    load: () => import('./commands/shell.ts'),
+  },
+  openapi: {
+    usage: 'openapi [--check]',
+    summary: 'Write openapi.json; or fail if it is not up to date',
+    load: () => import('./commands/openapi.ts'),
+  },
+  'new-domain': {
+    usage: 'new-domain NAME',
+    summary: 'Write a new domain: routes, table, queries, test and migration',
+    load: () => import('./commands/new-domain.ts'),
+  },
+}
+
+function help(): string {
+  const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage.padEnd(20)} ${summary}`)
+  return `Usage: plinth COMMAND\n\n${lines.join('\n')}\n  ${'help'.padEnd(20)} Print this\n`
+}
+
+async function main([name = 'help', ...args]: string[]): Promise<number> {
+  if (name === 'help' || name === '--help') {
+    process.stdout.write(help())
+    return 0
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (command === undefined) {
+    process.stderr.write(`There is no command ${name}.\n\n${help()}`)
+    return 64
+  }
+  const { default: run } = await command.load()
+  return run(args)
+}
+
+if (isMain(import.meta.url)) {
+  try {
+    process.exitCode = await main(process.argv.slice(2))
+  } catch (error) {
+    if (!(error instanceof StartupError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    process.exitCode = error.exitCode
+  }
+}

@@ -1,0 +1,156 @@
+import { constants } from 'node:fs'
+import { access, mkdir, statfs } from 'node:fs/promises'
+import { sql } from 'drizzle-orm'
+import nodemailer from 'nodemailer'
+import { type Config, loadConfig } from '../config.ts'
+import { connect } from '../db/connect.ts'
+import { pendingMigrations } from '../db/migrate.ts'
+import { firstRow } from '../db/rows.ts'
+import type { Database } from '../db/types.ts'
+import { EXIT_TEMPORARY, StartupError } from '../lib/exit-codes.ts'
+import { describeError } from '../lib/log.ts'
+import { connectRedis } from '../redis/connect.ts'
+import type { Command } from './command.ts'
+
+const TIMEOUT_MS = 5_000
+const MAX_CLOCK_DIFFERENCE_MS = 1_000
+const MIN_FREE_BYTES = 512 * 1024 * 1024
+
+interface Finding {
+  state: 'ok' | 'skipped' | 'failed'
+  detail: string
+}
+
+const ok = (detail: string): Finding => ({ state: 'ok', detail })
+const skipped = (detail: string): Finding => ({ state: 'skipped', detail })
+const failed = (detail: string): Finding => ({ state: 'failed', detail })
+
+const run: Command = async () => {
+  const config = loadConfig()
+  report('configuration', ok(`NODE_ENV=${config.NODE_ENV}`))
+  const findings = [
+    ...(await checkDatabase(config)),
+    report('redis', await orFailure(checkRedis(config))),
+    report('mail', await orFailure(checkMail(config))),
+    report('disk', await orFailure(checkDisk(config))),
+  ]
+  return findings.some(({ state }) => state === 'failed') ? 1 : 0
+}
+
+export default run
+
+const marks = { ok: 'ok', skipped: '-', failed: 'FAILED' }
+
+function report(name: string, finding: Finding): Finding {
+  process.stdout.write(`${marks[finding.state].padEnd(7)} ${name.padEnd(14)} ${finding.detail}\n`)
+  return finding
+}
+
+async function orFailure(check: Promise<Finding>): Promise<Finding> {
+  try {
+    return await check
+  } catch (error) {
+    return failed(reason(error))
+  }
+}
+
+/** The innermost message: "Failed query: select 1" says less than "connection refused". */
+function reason(error: unknown): string {
+  const description = describeError(error)
+  let innermost = description
+  while (innermost.cause !== undefined) innermost = innermost.cause
+  return innermost.message || String(innermost.code)
+}
+
+async function checkDatabase(config: Config): Promise<Finding[]> {
+  let database: Database
+  try {
+    database = await connect(config)
+  } catch (error) {
+    const inUse = error instanceof StartupError && error.exitCode === EXIT_TEMPORARY
+    return [report('database', inUse ? skipped(error.message) : failed(reason(error)))]
+  }
+  try {
+    return [
+      report('database', await orFailure(checkConnection(database))),
+      report('migrations', await orFailure(checkMigrations(database))),
+      report('clock', await orFailure(checkClock(database))),
+    ]
+  } finally {
+    await database.close()
+  }
+}
+
+async function checkConnection({ db, kind }: Database): Promise<Finding> {
+  const start = performance.now()
+  const row = await firstRow<{ version: string }>(
+    db,
+    sql`select current_setting('server_version') as version`,
+  )
+  return ok(`Postgres ${row?.version}, ${kind}, answered in ${Math.round(performance.now() - start)} ms`)
+}
+
+async function checkMigrations({ db }: Database): Promise<Finding> {
+  const pending = await pendingMigrations(db)
+  return pending === 0 ? ok('up to date') : failed(`${pending} not applied: run \`plinth migrate\``)
+}
+
+async function checkClock({ db, kind }: Database): Promise<Finding> {
+  if (kind === 'embedded') return skipped('the embedded database has the same clock')
+  const before = Date.now()
+  const row = await firstRow<{ ms: string }>(
+    db,
+    sql`select extract(epoch from clock_timestamp()) * 1000 as ms`,
+  )
+  // The server read its clock somewhere between our two looks at ours.
+  const difference = Math.round(Number(row?.ms) - (before + Date.now()) / 2)
+  const detail = `${difference} ms ahead of this machine's`
+  return Math.abs(difference) <= MAX_CLOCK_DIFFERENCE_MS ? ok(detail) : failed(detail)
+}
+
+async function checkRedis(config: Config): Promise<Finding> {
+  const redis = connectRedis(config)
+  if (redis === undefined) return skipped('REDIS_URL is not set')
+  try {
+    const start = performance.now()
+    await new Promise((resolve, reject) => {
+      redis.once('ready', resolve)
+      redis.once('error', reject)
+      setTimeout(reject, TIMEOUT_MS, new Error('no answer in time')).unref()
+    })
+    await redis.ping()
+    return ok(`answered in ${Math.round(performance.now() - start)} ms`)
+  } finally {
+    redis.disconnect()
+  }
+}
+
+async function checkMail(config: Config): Promise<Finding> {
+  if (config.MAIL_SERVER === undefined) return skipped('MAIL_SERVER is not set')
+  const transport = nodemailer.createTransport({
+    host: config.MAIL_SERVER,
+    port: config.MAIL_PORT,
+    secure: config.MAIL_USE_TLS && config.MAIL_PORT === 465,
+    requireTLS: config.MAIL_USE_TLS,
+    ...(config.MAIL_USERNAME !== undefined && {
+      auth: { user: config.MAIL_USERNAME, pass: config.MAIL_PASSWORD ?? '' },
+    }),
+    connectionTimeout: TIMEOUT_MS,
+    greetingTimeout: TIMEOUT_MS,
+    socketTimeout: TIMEOUT_MS,
+  })
+  try {
+    await transport.verify()
+    return ok(`${config.MAIL_SERVER}:${config.MAIL_PORT} takes mail`)
+  } finally {
+    transport.close()
+  }
+}
+
+async function checkDisk({ DATA_DIR }: Config): Promise<Finding> {
+  await mkdir(DATA_DIR, { recursive: true, mode: 0o700 })
+  await access(DATA_DIR, constants.W_OK)
+  const { bavail, bsize } = await statfs(DATA_DIR)
+  const detail = `${Math.round((bavail * bsize) / 1024 / 1024)} MiB free in ${DATA_DIR}`
+  return bavail * bsize >= MIN_FREE_BYTES ? ok(detail) : failed(detail)
+}

@@ -1,0 +1,155 @@
+/** The forms of a domain's name, from `line-items`. */
+export interface DomainNames {
+  /** `line-items`: folder and path */
+  kebab: string
+  /** `line_items`: table */
+  snake: string
+  /** `lineItems`: the table in code */
+  plural: string
+  /** `LineItem`: schemas */
+  Singular: string
+  /** `line item`: sentences */
+  words: string
+}
+
+/** The files of a new domain: a resource with a name that can be made and read, to be grown from there. */
+export function domainFiles(names: DomainNames): Record<string, string> {
+  const folder = `src/domains/${names.kebab}`
+  return {
+    [`${folder}/index.ts`]: routes(names),
+    [`${folder}/schemas.ts`]: schemas(names),
+    [`${folder}/tables.ts`]: tables(names),
+    [`${folder}/queries.ts`]: queries(names),
+    [`test/domains/${names.kebab}.test.ts`]: test(names),
+  }
+}
+
+export const registration = ({ kebab, plural }: DomainNames) =>
+  `export { default as ${plural} } from './${kebab}/index.ts'\n`
+
+const routes = ({ kebab, Singular, words }: DomainNames) => `import { NotFound } from '../../lib/problems.ts'
+import { ref } from '../../lib/schema.ts'
+import type { Domain } from '../domain.ts'
+import { find${Singular}, insert${Singular} } from './queries.ts'
+import { New${Singular}, ${Singular}, ${Singular}Params } from './schemas.ts'
+
+const config = { access: 'public' } as const
+const tags = ['${kebab}']
+
+export default {
+  prefix: '/api/v1/${kebab}',
+  tag: { name: '${kebab}', description: 'Say in a sentence what a ${words} is for.' },
+  routes: async app => {
+    const { db } = app.database
+
+    app.post(
+      '',
+      {
+        config,
+        schema: {
+          operationId: 'create${Singular}',
+          summary: 'Create a ${words}',
+          tags,
+          body: ref(New${Singular}),
+          response: { 201: ref(${Singular}) },
+        },
+      },
+      async (request, reply) => {
+        const created = await insert${Singular}(db, request.body)
+        return reply.code(201).header('location', \`/api/v1/${kebab}/\${created.id}\`).send(created)
+      },
+    )
+
+    app.get(
+      '/:id',
+      {
+        config,
+        schema: {
+          operationId: 'get${Singular}',
+          summary: 'Read a ${words}',
+          tags,
+          params: ${Singular}Params,
+          response: { 200: ref(${Singular}) },
+        },
+      },
+      async request => {
+        const found = await find${Singular}(db, request.params.id)
+        if (found === undefined) throw new NotFound('There is no ${words} with this id.')
+        return found
+      },
+    )
+  },
+} satisfies Domain
+`
+
+const schemas = ({ Singular }: DomainNames) => `import { Type } from '@sinclair/typebox'
+import { component, Id, Timestamp } from '../../lib/schema.ts'
+
+const name = Type.String({ minLength: 1, maxLength: 100 })
+
+export const ${Singular} = component(
+  '${Singular}',
+  Type.Object({ id: Id, name, created_at: Timestamp, updated_at: Timestamp }),
+)
+
+export const New${Singular} = component('New${Singular}', Type.Object({ name }, { additionalProperties: false }))
+
+export const ${Singular}Params = Type.Object({ id: Id })
+`
+
+const tables = ({ snake, plural }: DomainNames) => `import { pgTable, text } from 'drizzle-orm/pg-core'
+import { idColumn, timestampColumns } from '../../db/columns.ts'
+
+export const ${plural} = pgTable('${snake}', {
+  id: idColumn(),
+  name: text().notNull(),
+  ...timestampColumns(),
+})
+`
+
+const queries = ({ plural, Singular }: DomainNames) => `import type { Static } from '@sinclair/typebox'
+import { eq } from 'drizzle-orm'
+import type { Db } from '../../db/types.ts'
+import type { New${Singular}, ${Singular} } from './schemas.ts'
+import { ${plural} } from './tables.ts'
+
+export async function insert${Singular}(db: Db, values: Static<typeof New${Singular}>) {
+  const [created] = await db.insert(${plural}).values(values).returning()
+  return created as Static<typeof ${Singular}>
+}
+
+export async function find${Singular}(db: Db, id: string) {
+  const [found] = await db.select().from(${plural}).where(eq(${plural}.id, id))
+  return found
+}
+`
+
+const test = ({ kebab, words }: DomainNames) => `import { test } from 'tap'
+import { build } from '../helper.ts'
+
+const url = '/api/v1/${kebab}'
+
+test('a ${words} is made and read', async t => {
+  const app = await build(t)
+  const created = await app.inject({ method: 'POST', url, payload: { name: 'First' } })
+  t.equal(created.statusCode, 201)
+  t.equal(created.headers.location, \`\${url}/\${created.json().id}\`)
+  t.strictSame(Object.keys(created.json()).sort(), ['created_at', 'id', 'name', 'updated_at'])
+
+  const found = await app.inject(String(created.headers.location))
+  t.equal(found.statusCode, 200)
+  t.strictSame(found.json(), created.json())
+})
+
+test('a ${words} that is not valid or not there is a problem', async t => {
+  const app = await build(t)
+  const invalid = await app.inject({ method: 'POST', url, payload: { name: '', color: 'red' } })
+  t.equal(invalid.statusCode, 400)
+  t.strictSame(
+    invalid.json().errors.map((fault: { pointer: string }) => fault.pointer).sort(),
+    ['/color', '/name'],
+  )
+  t.equal((await app.inject(\`\${url}/00000000-0000-7000-8000-000000000000\`)).statusCode, 404)
+  t.equal((await app.inject(\`\${url}/not-an-id\`)).statusCode, 400)
+})
+`
