@@ -1,4 +1,4 @@
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Access } from '../lib/access.ts'
 import type { ProblemConstructor } from '../lib/problem.ts'
@@ -44,11 +44,24 @@ function routeFaults(app: FastifyInstance, route: RouteOptions): string[] {
     if (!schema?.summary) faults.push('schema.summary')
     if (!schema?.tags?.length) faults.push('schema.tags')
     if (!schema?.response) faults.push('schema.response')
+    faults.push(...unboundedNumbers(schema))
     if (schema?.body !== undefined && !isClosed(app, schema.body)) {
       faults.push('schema.body with additionalProperties: false')
     }
   }
   return faults.map(fault => `${route.method} ${route.url} lacks ${fault}`)
+}
+
+/** Numbers in a URL are coerced from text, and `1e999` is an integer like any other unless a maximum says otherwise. */
+function unboundedNumbers({ params, querystring }: FastifySchema = {}): string[] {
+  return [params, querystring].flatMap(part => {
+    const { properties = {} } = (part ?? {}) as {
+      properties?: Record<string, { type?: string; maximum?: number }>
+    }
+    return Object.entries(properties)
+      .filter(([, { type, maximum }]) => (type === 'integer' || type === 'number') && maximum === undefined)
+      .map(([name]) => `a maximum for ${name}`)
+  })
 }
 
 /** Whether unknown fields of a JSON body are refused rather than dropped or kept. */

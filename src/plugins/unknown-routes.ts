@@ -22,13 +22,30 @@ export default fp(
       for (const name of [method].flat()) methods.add(name)
     })
 
-    app.setNotFoundHandler(async (request, reply) => {
-      const methods = paths.find('GET', pathOf(request.url))?.store as Set<string> | undefined
-      if (methods === undefined) throw new NotFound('There is nothing at this address.')
-      const allow = [...methods, 'OPTIONS'].sort().join(', ')
-      if (request.method === 'OPTIONS') return reply.code(204).header('allow', allow).send()
-      throw new MethodNotAllowed(`This path does not take ${request.method}.`, { headers: { allow } })
+    app.addHook('onRequest', (request, reply, done) => {
+      // A preflight is for the plugin that knows the origins; it would take every other OPTIONS for one, too.
+      const asksForMethods =
+        request.method === 'OPTIONS' && !('access-control-request-method' in request.headers)
+      const methods = asksForMethods ? methodsAt(request.url) : undefined
+      if (methods) reply.code(204).header('allow', allow(methods)).send()
+      else done(asksForMethods ? nothingThere() : undefined)
     })
+
+    app.setNotFoundHandler(async request => {
+      const methods = methodsAt(request.url)
+      // A route that takes the method has found nothing itself, as the static files do.
+      if (methods === undefined || methods.has(request.method)) throw nothingThere()
+      throw new MethodNotAllowed(`This path does not take ${request.method}.`, {
+        headers: { allow: allow(methods) },
+      })
+    })
+
+    function methodsAt(url: string): Set<string> | undefined {
+      return paths.find('GET', pathOf(url))?.store as Set<string> | undefined
+    }
   },
   { name: 'unknown-routes' },
 )
+
+const allow = (methods: Set<string>) => [...methods, 'OPTIONS'].sort().join(', ')
+const nothingThere = () => new NotFound('There is nothing at this address.')

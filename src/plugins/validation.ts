@@ -32,7 +32,10 @@ const ajv = AjvCompiler()
  */
 export const buildValidator: BuildCompilerFromPool = externalSchemas => {
   const strict = ajv(externalSchemas, { customOptions: { ...common, coerceTypes: false } })
-  const coercing = ajv(externalSchemas, { customOptions: { ...common, coerceTypes: 'array' } })
+  // `1e999` is coerced to Infinity, which `strictNumbers` would exempt from the minimum and maximum of the schema.
+  const coercing = ajv(externalSchemas, {
+    customOptions: { ...common, coerceTypes: 'array', strictNumbers: false },
+  })
   // Fastify hands over a route's part; the types of the compiler speak of a schema.
   return route => ((route as RouteDefinition).httpPart === 'body' ? strict(route) : coercing(route))
 }

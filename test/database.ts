@@ -1,0 +1,110 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { PGlite } from '@electric-sql/pglite'
+import postgres from 'postgres'
+import t from 'tap'
+import { embeddedDatabase, embeddedExtensions } from '../src/db/embedded.ts'
+import { migrate } from '../src/db/migrate.ts'
+import { connectPostgres } from '../src/db/postgres.ts'
+import type { Database } from '../src/db/types.ts'
+import { packageRoot } from '../src/lib/package.ts'
+import { testConfig } from './helper.ts'
+
+/** Set, the suite runs on this server: each test file gets a database of its own there, cloned from a template. */
+export const serverUrl = process.env.TEST_DATABASE_URL
+
+/** Changes when a migration does, or the embedded Postgres. */
+const version = schemaVersion()
+
+let own: Promise<Database> | undefined
+
+/** The database of this test file. Each file is a process, so this is made once and ended with it. */
+export function testDatabase(): Promise<Database> {
+  own ??= open()
+  return own
+}
+
+async function open(): Promise<Database> {
+  if (serverUrl === undefined) {
+    const client = await PGlite.create({ loadDataDir: await snapshot(), extensions: embeddedExtensions })
+    const database = embeddedDatabase(client)
+    t.teardown(() => database.close())
+    return database
+  }
+  const url = await createServerDatabase(t)
+  const database = connectPostgres(url, testConfig())
+  t.teardown(() => database.close())
+  return database
+}
+
+/** A migrated database on the server, dropped when the test ends. */
+export async function createServerDatabase(
+  test: Pick<typeof t, 'teardown'>,
+  { empty = false } = {},
+): Promise<string> {
+  const admin = postgres(serverUrl ?? '', { max: 1, onnotice: () => {} })
+  const name = `plinth_test_${process.pid}_${randomBytes(4).toString('hex')}`
+  const template = empty ? 'template0' : await templateDatabase(admin)
+  await admin`create database ${admin(name)} template ${admin(template)}`
+  test.teardown(async () => {
+    await admin`drop database if exists ${admin(name)} with (force)`
+    await admin.end()
+  })
+  return withDatabase(name)
+}
+
+async function templateDatabase(admin: postgres.Sql): Promise<string> {
+  const name = `plinth_template_${version}`
+  // The files run in parallel; the first one makes the template, and the others wait for it.
+  await admin`select pg_advisory_lock(hashtext('plinth test template'))`
+  const [existing] = await admin`select 1 from pg_database where datname = ${name}`
+  if (existing === undefined) {
+    const unfinished = `${name}_new`
+    await admin`drop database if exists ${admin(unfinished)} with (force)`
+    await admin`create database ${admin(unfinished)}`
+    const database = connectPostgres(withDatabase(unfinished), testConfig())
+    await migrate(database)
+    await database.close()
+    await admin`alter database ${admin(unfinished)} rename to ${admin(name)}`
+  }
+  await admin`select pg_advisory_unlock(hashtext('plinth test template'))`
+  return name
+}
+
+function withDatabase(name: string): string {
+  const url = new URL(serverUrl ?? '')
+  url.pathname = `/${name}`
+  return url.href
+}
+
+/** A migrated embedded database as one file, made by whichever test file comes first. */
+async function snapshot(): Promise<Blob> {
+  const directory = join(packageRoot, 'node_modules', '.cache', 'plinth')
+  const file = join(directory, `snapshot-${version}.tar`)
+  if (!existsSync(file)) {
+    const client = await PGlite.create({ extensions: embeddedExtensions })
+    await migrate(embeddedDatabase(client))
+    const dump = await client.dumpDataDir('none')
+    await client.close()
+    mkdirSync(directory, { recursive: true })
+    const unfinished = `${file}.${process.pid}`
+    writeFileSync(unfinished, Buffer.from(await dump.arrayBuffer()))
+    renameSync(unfinished, file)
+  }
+  return new Blob([readFileSync(file)])
+}
+
+function schemaVersion(): string {
+  const hash = createHash('sha256')
+  const folder = join(packageRoot, 'drizzle')
+  for (const name of readdirSync(folder)
+    .filter(file => file.endsWith('.sql'))
+    .sort()) {
+    hash.update(readFileSync(join(folder, name)))
+  }
+  hash.update(createRequire(import.meta.url).resolve('@electric-sql/pglite'))
+  hash.update(readFileSync(join(packageRoot, 'package-lock.json')))
+  return hash.digest('hex').slice(0, 12)
+}

@@ -1,0 +1,36 @@
+import type { HTTPMethods } from 'fastify'
+import { test } from 'tap'
+import { build, probe } from '../helper.ts'
+
+test('a known path under another method is 405 and names the methods', async t => {
+  const app = await build(t, {
+    routes: async app => {
+      app.get('/things/:id', probe('getThing'), async () => ({}))
+      app.delete('/things/:id', probe('deleteThing'), async () => ({}))
+    },
+  })
+  for (const method of ['POST', 'PUT', 'PATCH', 'PROPFIND'] as HTTPMethods[]) {
+    const response = await app.inject({ method: method as 'POST', url: '/things/1?x=1' })
+    t.equal(response.statusCode, 405, method)
+    t.equal(response.headers.allow, 'DELETE, GET, HEAD, OPTIONS')
+    t.equal(response.json().code, 'method_not_allowed')
+    t.equal(response.headers['content-type'], 'application/problem+json')
+  }
+})
+
+test('OPTIONS tells the methods of a path', async t => {
+  const app = await build(t)
+  const response = await app.inject({ method: 'OPTIONS', url: '/health' })
+  t.equal(response.statusCode, 204)
+  t.equal(response.headers.allow, 'GET, HEAD, OPTIONS')
+  t.equal(response.body, '')
+  t.equal((await app.inject({ method: 'OPTIONS', url: '/nowhere' })).statusCode, 404)
+})
+
+test('an unknown path is 404 under every method', async t => {
+  const app = await build(t)
+  for (const method of ['GET', 'HEAD', 'POST', 'DELETE'] as const) {
+    t.equal((await app.inject({ method, url: '/nowhere' })).statusCode, 404, method)
+  }
+  t.equal((await app.inject('/health/')).statusCode, 404, 'a trailing slash is another path')
+})
