@@ -10,7 +10,7 @@ const CONNECT_TIMEOUT = 3
 /** Seconds before a lost connection is tried again. postgres.js would wait up to 20 and keep requests waiting with it. */
 const RECONNECT_DELAY = 0.1
 
-/** How much longer than its own time limit a statement may stay without an answer before the server counts as gone. */
+/** A connection that is silent for this much longer than a statement may take is a dead one. */
 const ANSWER_MARGIN_MS = 2_000
 
 /** Any constant will do, as long as every release uses the same: "plinth" in ASCII. */

@@ -1,0 +1,146 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { type Test, test } from 'tap'
+import { commands } from '../src/cli.ts'
+import { exampleEnvironment } from '../src/config.ts'
+import { packageRoot } from '../src/lib/package.ts'
+import { createServerDatabase, serverUrl } from './database.ts'
+import { run, temporaryDirectory } from './processes.ts'
+
+async function plinth(t: Test, args: string[], variables: Record<string, string> = {}, input = '') {
+  const running = run(t, 'src/cli.ts', { DATA_DIR: join(temporaryDirectory(t), 'data'), ...variables }, args)
+  running.child.stdin?.end(input)
+  const { code } = await running.exit
+  return { code, output: running.output() }
+}
+
+async function database(t: Test): Promise<Record<string, string>> {
+  const DATA_DIR = join(temporaryDirectory(t), 'data')
+  return serverUrl === undefined
+    ? { DATA_DIR }
+    : { DATA_DIR, DATABASE_URL: await createServerDatabase(t, { empty: true }) }
+}
+
+test('help lists every command, and is the answer to silence', async t => {
+  const { code, output } = await plinth(t, ['help'])
+  t.equal(code, 0)
+  for (const { usage, summary } of Object.values(commands)) {
+    t.match(output, usage)
+    t.match(output, summary)
+  }
+  t.equal((await plinth(t, [])).output, output)
+})
+
+test('an unknown command is a usage error', async t => {
+  for (const name of ['frobnicate', 'constructor']) {
+    const { code, output } = await plinth(t, [name])
+    t.equal(code, 64)
+    t.match(output, `There is no command ${name}.`)
+  }
+})
+
+test('migrate applies what is missing, once; doctor tells the state before and after', async t => {
+  const variables = await database(t)
+  const before = await plinth(t, ['doctor'], variables)
+  t.equal(before.code, 1)
+  t.match(before.output, /FAILED {2}migrations +\d+ not applied/)
+
+  const first = await plinth(t, ['migrate'], variables)
+  t.equal(first.code, 0)
+  t.match(first.output, /Migrating: 1 of \d+\n(.*\n)*Migrations applied: \d+\./)
+  t.match((await plinth(t, ['migrate'], variables)).output, 'The database is up to date.')
+
+  const after = await plinth(t, ['doctor'], variables)
+  t.equal(after.code, 0)
+  for (const line of [
+    /^ok +configuration/m,
+    /^ok +database +Postgres \d+/m,
+    /^ok +migrations +up to date/m,
+    /^- +redis/m,
+    /^- +mail/m,
+    /^ok +disk/m,
+  ]) {
+    t.match(after.output, line)
+  }
+  t.match(after.output, serverUrl === undefined ? /^- +clock/m : /^ok +clock/m)
+})
+
+test('doctor names what is away', async t => {
+  const { code, output } = await plinth(t, ['doctor'], {
+    DATABASE_URL: 'postgres://nobody:planted@127.0.0.1:1/none',
+    REDIS_URL: 'redis://:planted@127.0.0.1:1',
+    MAIL_SERVER: '127.0.0.1',
+    MAIL_PORT: '1',
+    DATA_DIR: '/dev/null/nowhere',
+    JWT_SECRET_KEY: 'kX3v9QmZt7LrB2nWc8HsYd4FgJp6AeUo',
+  })
+  t.equal(code, 1)
+  for (const name of ['database', 'redis', 'mail', 'disk'])
+    t.match(output, new RegExp(`^FAILED +${name}`, 'm'))
+  t.notMatch(output, /planted/)
+})
+
+test('doctor speaks to a real Redis and a real mail server', async t => {
+  const smtp = createServer(socket => {
+    socket.write('220 here\r\n')
+    socket.on('data', () => socket.write('250 fine\r\n'))
+    socket.on('error', () => {})
+  }).listen(0, '127.0.0.1')
+  await once(smtp, 'listening')
+  t.teardown(() => smtp.close())
+  const { port } = smtp.address() as { port: number }
+  const redis = process.env.TEST_REDIS_URL
+  const variables = {
+    ...(await database(t)),
+    MAIL_SERVER: '127.0.0.1',
+    MAIL_PORT: String(port),
+    MAIL_USE_TLS: 'false',
+    ...(redis && { REDIS_URL: redis }),
+  }
+  const { output } = await plinth(t, ['doctor'], variables)
+  t.match(output, /^ok +mail/m)
+  t.match(output, redis ? /^ok +redis/m : /^- +redis/m)
+})
+
+test('in production nothing is kept on disk, so the disk does not matter', async t => {
+  const { output } = await plinth(t, ['doctor'], {
+    NODE_ENV: 'production',
+    DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none',
+    JWT_SECRET_KEY: 'kX3v9QmZt7LrB2nWc8HsYd4FgJp6AeUo',
+    DATA_DIR: '/dev/null/nowhere',
+  })
+  t.match(output, /^- +disk/m)
+})
+
+test('config masks secrets and tells faults', async t => {
+  const { code, output } = await plinth(t, ['config'], { JWT_SECRET_KEY: 'planted'.repeat(8), PORT: '4000' })
+  t.equal(code, 0)
+  t.match(output, /^PORT=4000$/m)
+  t.match(output, /^JWT_SECRET_KEY=\*{8}$/m)
+  t.notMatch(output, /planted/)
+  t.equal((await plinth(t, ['config', '--example'])).output.trim(), exampleEnvironment().trim())
+  t.equal((await plinth(t, ['config'], { PORT: 'x' })).code, 78)
+})
+
+test('openapi --check passes on what is committed, without any database', async t => {
+  t.equal((await plinth(t, ['openapi', '--check'], { DATABASE_URL: 'postgres://127.0.0.1:1/none' })).code, 0)
+})
+
+test('shell runs a script', async t => {
+  const script =
+    'const { rows = [] } = { rows: await db.execute(sql`select 41 + 1 as answer`) }\nconsole.log(JSON.stringify(rows))\nconsole.log((await app.inject("/health")).json().status)\nconsole.log(config.NODE_ENV)\n'
+  const { code, output } = await plinth(t, ['shell'], await database(t), script)
+  t.equal(code, 0)
+  t.match(output, /"answer":42/)
+  t.match(output, /^healthy$/m)
+  t.match(output, /^development$/m)
+})
+
+test('the package’s bin is what was built', t => {
+  const { bin } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'))
+  t.strictSame(bin, { plinth: 'dist/cli.js' })
+  t.match(readFileSync(join(packageRoot, 'src/cli.ts'), 'utf8'), /^#!\/usr\/bin\/env node\n/)
+  t.end()
+})
