@@ -12,6 +12,10 @@ Every answer that is not a success is \`application/problem+json\` (RFC 9457); \
 and \`/problems/{code}\` explains it. Every answer carries \`X-Request-Id\`. A path that exists under another method is a
 405 with \`Allow\`. Bodies are JSON in UTF-8, are never coerced, and may hold no unknown field.`
 
+/** The page's own scripts and nothing else; it sets styles inline. */
+const PAGE_POLICY =
+  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 /** The document and its page, both made from the routes. Must be registered before the routes. */
 export default fp(
   async (app, { tags }: { tags: { name: string; description: string }[] }) => {
@@ -69,14 +73,13 @@ async function documentationPage(app: FastifyInstance) {
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     theme: { title: 'Plinth API' },
+    // The layout without the bar in which any other address could be opened.
     uiConfig: {
+      layout: 'BaseLayout',
       docExpansion: 'list',
-      deepLinking: true,
       displayRequestDuration: true,
       persistAuthorization: true,
     },
-    staticCSP: true,
-    // A development server on another machine of the network speaks plain HTTP.
-    transformStaticCSP: policy => policy.replace(' upgrade-insecure-requests;', ''),
+    staticCSP: PAGE_POLICY,
   })
 }

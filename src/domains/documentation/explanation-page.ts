@@ -8,14 +8,17 @@ export function explanationPage({ code, status, title, explanation, remedy }: Pr
 <h1>${escapeHtml(title)}</h1>
 <p><code>${escapeHtml(code)}</code>, HTTP status ${status}</p>
 <h2>What it means</h2>
-<p>${escapeHtml(explanation)}</p>
+<p>${sentence(explanation)}</p>
 <h2>What to do</h2>
-<p>${escapeHtml(remedy)}</p>
+<p>${sentence(remedy)}</p>
 <p><a href="/docs">All operations</a></p>
 </body>
 </html>
 `
 }
+
+/** The texts are written for Markdown, too. */
+const sentence = (text: string) => escapeHtml(text).replace(/`([^`]+)`/g, '<code>$1</code>')
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 
