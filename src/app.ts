@@ -12,13 +12,14 @@ import cors from './plugins/cors.ts'
 import input from './plugins/input.ts'
 import lifecycleGate from './plugins/lifecycle.ts'
 import openapi from './plugins/openapi.ts'
-import { answerClientError, answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
+import { answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
 import { requestId } from './plugins/request-id.ts'
 import { RequestLog } from './plugins/request-log.ts'
 import routeRules from './plugins/route-rules.ts'
 import securityHeaders from './plugins/security-headers.ts'
 import unknownRoutes from './plugins/unknown-routes.ts'
 import { buildValidator } from './plugins/validation.ts'
+import { answerClientError, answerOnTheWire } from './plugins/wire-problems.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -76,15 +77,17 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   answerWithProblems(app)
+  answerOnTheWire(app)
   app.decorate('database', database)
   app.decorate('redis', redis)
   for (const schema of allComponents()) app.addSchema(schema)
 
   await app.register(securityHeaders)
-  await app.register(input)
   await app.register(unknownRoutes, { maxParamLength: MAX_PARAM_LENGTH })
   await app.register(routeRules)
+  // Before anything that refuses, so that a page of an allowed origin can read why.
   await app.register(cors, { origins: config.CORS_ORIGINS })
+  await app.register(input)
   await app.register(lifecycleGate, { lifecycle })
   await app.register(openapi, { tags: Object.values(domains).map(domain => domain.tag) })
 

@@ -1,10 +1,10 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EXIT_CONFIG, EXIT_TEMPORARY } from './lib/exit-codes.ts'
+import { EXIT_CONFIG, EXIT_TEMPORARY, EXIT_UNAVAILABLE } from './lib/exit-codes.ts'
 import { isMain } from './lib/is-main.ts'
 import { type Running, runProcess, type Surroundings } from './process.ts'
-import { startServer } from './server.ts'
+import { SUCCESSOR, startServer } from './server.ts'
 
 /** A process that lives this long was well; one that dies sooner is in a crash loop. */
 const WELL_AFTER_MS = 10_000
@@ -14,70 +14,93 @@ const LONGEST_DELAY_MS = 30_000
 /** On top of the grace that a process gives its requests, for closing the database. */
 const KILL_MARGIN_MS = 3_000
 
+/** Ends that another start would only repeat. */
+const HOPELESS = [EXIT_CONFIG, EXIT_TEMPORARY, EXIT_UNAVAILABLE]
+
 /** Keeps `WEB_CONCURRENCY` web processes alive. SIGHUP replaces them one by one, without a request lost. */
 export async function supervise({ config, logger }: Surroundings): Promise<Running> {
-  const workers = new Set<Worker>()
-  const retiring = new WeakSet<Worker>()
+  /** The processes that should be there. A successor becomes one of them when it is ready, and its predecessor none. */
+  const members = new Set<Worker>()
+  const leaving = new Set<Worker>()
+  let served = false
   let failures = 0
   let stopping = false
   let rolling = Promise.resolve()
 
-  for (let count = 0; count < config.WEB_CONCURRENCY; count++) start()
-  process.on('SIGHUP', () => {
-    rolling = rolling.then(restartInTurn)
-  })
+  for (let count = 0; count < config.WEB_CONCURRENCY; count++) startMember()
 
   return {
+    reload() {
+      rolling = rolling.then(replaceInTurn)
+    },
     async stop() {
       stopping = true
-      await Promise.all([...workers].map(retire))
+      await Promise.all([...members, ...leaving].map(worker => end(worker, 'SIGTERM')))
     },
   }
 
-  function start(): Worker {
-    const worker = cluster.fork()
+  function startMember() {
+    const worker = fork([])
     const startedAt = Date.now()
-    workers.add(worker)
+    worker.once('message', () => {
+      served = true
+    })
+    join(worker, startedAt)
+  }
+
+  function join(worker: Worker, startedAt: number) {
+    members.add(worker)
     worker.on('exit', async (code, signal) => {
-      workers.delete(worker)
-      if (stopping || retiring.has(worker)) return
-      if (code === EXIT_CONFIG || code === EXIT_TEMPORARY) process.exit(code)
+      if (!members.delete(worker) || stopping) return
+      // Once something serves, a fault that came later, as in `.env`, is no reason to end what works.
+      if (HOPELESS.includes(code) && !served) process.exit(code)
       failures = Date.now() - startedAt > WELL_AFTER_MS ? 0 : failures + 1
       const delay = restartDelay(failures)
       logger.error({ worker_pid: worker.process.pid, code, signal, delay_ms: delay }, 'a web process died')
       await sleep(delay)
-      if (!stopping) start()
+      if (!stopping) startMember()
     })
-    return worker
   }
 
-  async function restartInTurn() {
+  async function replaceInTurn() {
     logger.info('replacing the web processes in turn')
-    for (const old of [...workers]) {
+    for (const old of [...members]) {
       if (stopping) return
-      const successor = start()
-      if (!(await becomesReady(successor))) {
+      const startedAt = Date.now()
+      const successor = fork([SUCCESSOR])
+      leaving.add(successor)
+      const ready = await becomesReady(successor)
+      leaving.delete(successor)
+      if (!ready) {
         logger.error('a successor did not become ready: the old processes stay')
-        await retire(successor)
         return
       }
-      await retire(old)
+      join(successor, startedAt)
+      // It may have died meanwhile; then the one that was started in its place is as new as the successor.
+      if (members.delete(old)) await end(old, 'replaced')
     }
     logger.info('replaced')
   }
 
-  async function retire(worker: Worker) {
+  async function end(worker: Worker, how: 'SIGTERM' | 'replaced') {
     if (worker.isDead()) return
-    retiring.add(worker)
+    leaving.add(worker)
     const exit = once(worker, 'exit')
-    worker.process.kill('SIGTERM')
+    if (how === 'replaced') worker.send('replaced')
+    else worker.process.kill('SIGTERM')
     const kill = setTimeout(
       () => worker.process.kill('SIGKILL'),
       config.SHUTDOWN_GRACE_SECONDS * 1000 + KILL_MARGIN_MS,
     )
     await exit
     clearTimeout(kill)
+    leaving.delete(worker)
   }
+}
+
+function fork(args: string[]): Worker {
+  cluster.setupPrimary({ args })
+  return cluster.fork()
 }
 
 /** The first death is made good at once; a crash loop slows down. */
@@ -92,13 +115,11 @@ async function becomesReady(worker: Worker): Promise<boolean> {
 
 /** The entry of `npm start`: this file is also what each forked process runs. */
 async function main() {
-  if (cluster.isWorker) {
-    await runProcess(startServer)
-  } else {
-    await runProcess(({ config, logger }) =>
-      config.WEB_CONCURRENCY === 1 ? startServer({ config, logger }) : supervise({ config, logger }),
-    )
-  }
+  await runProcess(surroundings =>
+    cluster.isPrimary && surroundings.config.WEB_CONCURRENCY > 1
+      ? supervise(surroundings)
+      : startServer(surroundings),
+  )
 }
 
 if (isMain(import.meta.url)) await main()

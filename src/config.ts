@@ -86,16 +86,19 @@ export const Environment = Type.Object({
   DATABASE_STATEMENT_TIMEOUT_MS: Type.Integer({
     default: 10_000,
     minimum: 100,
+    maximum: 3_600_000,
     description: 'Longest time for one statement',
   }),
   DATABASE_LOCK_TIMEOUT_MS: Type.Integer({
     default: 5_000,
     minimum: 100,
+    maximum: 3_600_000,
     description: 'Longest wait for a lock',
   }),
   DATABASE_IDLE_TRANSACTION_TIMEOUT_MS: Type.Integer({
     default: 10_000,
     minimum: 100,
+    maximum: 3_600_000,
     description: 'Longest pause inside a transaction before Postgres ends it',
   }),
   MIGRATE_ON_START: Type.Optional(
@@ -159,16 +162,19 @@ export const Environment = Type.Object({
   REQUEST_TIMEOUT_SECONDS: Type.Integer({
     default: 30,
     minimum: 1,
+    maximum: 3600,
     description: 'Longest time for a request to arrive',
   }),
   SHUTDOWN_DELAY_SECONDS: Type.Number({
     default: 1,
     minimum: 0,
+    maximum: 3600,
     description: 'After SIGTERM, how long to go on accepting while readiness already says 503',
   }),
   SHUTDOWN_GRACE_SECONDS: Type.Number({
     default: 20,
     minimum: 0,
+    maximum: 3600,
     description: 'After SIGTERM, when to end even if requests are unfinished',
   }),
 })
@@ -298,7 +304,20 @@ function oneOf(...words: string[]) {
 }
 
 function isUrl(...protocols: string[]) {
-  return (value: string) => URL.canParse(value) && protocols.includes(new URL(value).protocol)
+  return (value: string) => {
+    if (!URL.canParse(value)) return false
+    const { protocol, username, password, pathname } = new URL(value)
+    return protocols.includes(protocol) && [username, password, pathname].every(isDecodable)
+  }
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const splitList = (value: string) => value.split(',').map(entry => entry.trim())

@@ -9,9 +9,14 @@ export interface Surroundings {
   logger: Logger
 }
 
+/** Why a process ends: told to, by somebody at the terminal who waits, or because a successor serves in its place. */
+export type Ending = 'told' | 'impatient' | 'replaced'
+
 export interface Running {
-  /** Ends in order. An impatient one (Ctrl-C) is not meant for anybody but the person at the terminal. */
-  stop(impatient: boolean): Promise<void>
+  /** Ends in order. */
+  stop(why: Ending): Promise<void>
+  /** What SIGHUP asks for; without it, SIGHUP ends the process, as when its terminal is closed. */
+  reload?(): void
 }
 
 /** What web, worker and supervising processes have in common: configuration, log, signals, and how they end. */
@@ -50,21 +55,28 @@ function endOnBugs(logger: Logger) {
 
 function endOnSignals(logger: Logger): { running: Running | undefined } {
   const state: { running: Running | undefined } = { running: undefined }
-  let stopping = false
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, async () => {
-      // Ctrl-C reaches the whole process group; in a cluster it is for the supervisor to act on it.
-      if (signal === 'SIGINT' && cluster.isWorker) return
-      if (stopping) {
-        logger.warn({ signal }, 'second signal: ending at once')
-        process.exit(1)
-      }
-      stopping = true
-      logger.info({ signal }, 'stopping')
-      await state.running?.stop(signal === 'SIGINT')
-      logger.info('stopped')
-      process.exit(0)
-    })
+  let ending = false
+
+  const end = async (cause: string, why: Ending) => {
+    if (ending) {
+      logger.warn({ cause }, 'told twice: ending at once')
+      process.exit(1)
+    }
+    ending = true
+    logger.info({ cause }, 'stopping')
+    await state.running?.stop(why)
+    logger.info('stopped')
+    process.exit(0)
   }
+
+  process.on('SIGTERM', () => end('SIGTERM', 'told'))
+  // Ctrl-C and a closed terminal reach the whole process group; in a cluster they are for the supervisor to act on.
+  process.on('SIGINT', () => cluster.isWorker || end('SIGINT', 'impatient'))
+  process.on('SIGHUP', () => {
+    if (cluster.isWorker) return
+    if (state.running?.reload) state.running.reload()
+    else end('SIGHUP', 'told')
+  })
+  process.on('message', message => message === 'replaced' && end('replaced', 'replaced'))
   return state
 }

@@ -7,13 +7,16 @@ import { connect } from './db/connect.ts'
 import { migrateWhenReachable } from './db/migrate.ts'
 import type { Database } from './db/types.ts'
 import { banner } from './lib/banner.ts'
-import { drain } from './lib/drain.ts'
-import { StartupError } from './lib/exit-codes.ts'
+import { drain, trackConnections } from './lib/drain.ts'
+import { EXIT_UNAVAILABLE, StartupError } from './lib/exit-codes.ts'
 import { isMain } from './lib/is-main.ts'
-import type { Lifecycle } from './lib/lifecycle.ts'
+import { isEnding, type Lifecycle } from './lib/lifecycle.ts'
 import { packageVersion } from './lib/package.ts'
 import { type Running, runProcess, type Surroundings } from './process.ts'
 import { connectRedis } from './redis/connect.ts'
+
+/** The argument by which the supervisor marks a process that replaces one which still serves. */
+export const SUCCESSOR = '--successor'
 
 /** Long enough for a request that left the client before it could know, short enough for a person who waits. */
 const IDLE_CONNECTION_MS = 500
@@ -24,19 +27,24 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
   const database = await connect(config)
   const redis = connectRedis(config)
   const app = await buildApp(config, { database, redis, logger, lifecycle })
+  const connections = trackConnections(app.server)
+  // A successor shares its port with processes that serve: it takes no connection before it can answer it.
+  const isSuccessor = process.argv.includes(SUCCESSOR)
+  if (isSuccessor) await prepareSchema()
   const address = await listen(() => app.listen({ host: config.HOST, port: config.PORT }), config)
 
-  prepareSchema().then(announce, error => {
+  const prepared = isSuccessor ? Promise.resolve() : prepareSchema()
+  prepared.then(announce, error => {
     logger.fatal({ err: error }, 'could not migrate')
     process.exit(1)
   })
 
   return {
-    async stop(impatient) {
-      lifecycle.phase = 'draining'
-      const cut = await drain(app.server, {
-        delayMs: impatient ? 0 : config.SHUTDOWN_DELAY_SECONDS * 1000,
-        idleMs: impatient ? 0 : IDLE_CONNECTION_MS,
+    async stop(why) {
+      lifecycle.phase = why === 'replaced' ? 'replaced' : 'draining'
+      const cut = await drain(app.server, connections, {
+        delayMs: why !== 'told' ? 0 : config.SHUTDOWN_DELAY_SECONDS * 1000,
+        idleMs: why === 'impatient' ? 0 : IDLE_CONNECTION_MS,
         graceMs: config.SHUTDOWN_GRACE_SECONDS * 1000,
       })
       if (cut > 0) logger.warn({ cut }, 'the time to stop ran out: connections were cut')
@@ -47,16 +55,17 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
   }
 
   async function prepareSchema() {
-    if (!config.MIGRATE_ON_START) return
-    lifecycle.phase = 'migrating'
-    const applied = await migrateWhenReachable(database, logger)
-    if (applied > 0) logger.info({ applied }, 'migrated')
+    if (config.MIGRATE_ON_START) {
+      lifecycle.phase = 'migrating'
+      const applied = await migrateWhenReachable(database, logger)
+      if (applied > 0) logger.info({ applied }, 'migrated')
+    }
+    // A signal may have come first.
+    if (!isEnding(lifecycle.phase)) lifecycle.phase = 'serving'
   }
 
   function announce() {
-    // A signal may have come first.
-    if (lifecycle.phase === 'draining') return
-    lifecycle.phase = 'serving'
+    if (isEnding(lifecycle.phase)) return
     const { port } = app.server.address() as AddressInfo
     logger.info({ address, port, version: packageVersion, database: database.kind }, 'ready')
     process.send?.('ready')
@@ -69,7 +78,10 @@ async function listen(start: () => Promise<string>, { PORT }: Config): Promise<s
     return await start()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
-    throw new StartupError(`Port ${PORT} is in use; stop what uses it, or set PORT to another.`)
+    throw new StartupError(
+      `Port ${PORT} is in use; stop what uses it, or set PORT to another.`,
+      EXIT_UNAVAILABLE,
+    )
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { describeConfig, Environment, exampleEnvironment, loadConfig, parseConfig } from '../src/config.ts'
@@ -164,9 +164,23 @@ test('.env is read where the process starts, and the environment wins', async t 
   t.equal(config.MAIL_SERVER, 'from-file')
 })
 
-test('a data directory that cannot hold secrets is a plain error', async t => {
+test('a data directory that cannot be used is one sentence, and secrets are not quoted', async t => {
   const directory = temporaryDirectory(t)
   const file = join(directory, 'secrets.json')
-  mkdirSync(file)
-  t.throws(() => parseConfig({ DATA_DIR: directory }), { code: 'EISDIR' })
+  for (const damaged of ['', '{}', '{"JWT_SECRET_KEY":"planted', '{ "JWT_SECRET_KEY": "short" }']) {
+    writeFileSync(file, damaged)
+    t.throws(() => parseConfig({ DATA_DIR: directory }), {
+      name: 'Error',
+      message: `${file} is damaged; delete it, and new secrets are made.`,
+    })
+  }
+  t.throws(() => parseConfig({ DATA_DIR: file }), {
+    message: /cannot be used \(EEXIST\)|cannot be used \(ENOTDIR\)/,
+    exitCode: 1,
+  })
+  t.throws(() => parseConfig({ DATA_DIR: '/dev/null/x' }), { message: /cannot be used \(ENOTDIR\)/ })
+})
+
+test('a database URL that cannot be decoded is a fault', async t => {
+  t.match(faultsOf({ DATABASE_URL: 'postgres://user:100%@host/db' }), [/^DATABASE_URL must be/])
 })

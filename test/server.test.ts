@@ -82,7 +82,7 @@ test('what hangs is cut when the time is over', async t => {
 test('a port that is taken is one clear sentence', async t => {
   const server = await startServer(t, await databaseVariables(t))
   const second = run(t, 'src/server.ts', { ...(await databaseVariables(t)), PORT: String(server.port) })
-  t.equal((await second.exit).code, 1)
+  t.equal((await second.exit).code, 69)
   t.match(second.output(), `Port ${server.port} is in use`)
 })
 
@@ -123,6 +123,26 @@ test('bytes that are no request are a problem, and the process lives', async t =
       '431',
       'headers_too_large',
     ],
+    ['no host', 'GET /health HTTP/1.1\r\nConnection: close\r\n\r\n', '400', 'malformed_request'],
+    [
+      'two hosts',
+      'GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n',
+      '400',
+      'malformed_request',
+    ],
+    [
+      'a host that is none',
+      'GET /health HTTP/1.1\r\nHost: a b/c@d\r\nConnection: close\r\n\r\n',
+      '400',
+      'malformed_request',
+    ],
+    [
+      'an expectation',
+      'GET /health HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n',
+      '417',
+      'expectation_failed',
+    ],
+    ['a tunnel', 'CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n', '405', 'method_not_allowed'],
     ['headers that never end', 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow:', '408', 'request_timeout'],
   ]
   for (const [name, bytes, status, code] of cases) {
@@ -135,6 +155,22 @@ test('bytes that are no request are a problem, and the process lives', async t =
     t.match(text, new RegExp(`x-request-id: ${body.request_id}`, 'i'), name)
   }
   t.equal((await fetch(`${server.url}/health`)).status, 200)
+})
+
+test('a fault behind a good request waits for its answer', async t => {
+  const server = await startServer(t, await databaseVariables(t))
+  const text = await answer(
+    await open(server.port),
+    'GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\nGARBAGE\r\n\r\n',
+  )
+  const statuses = [...text.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status)
+  t.strictSame(statuses, ['200', '400'])
+})
+
+test('SIGHUP ends a process in order, as when its terminal is closed', async t => {
+  const server = await startServer(t, await databaseVariables(t))
+  server.child.kill('SIGHUP')
+  t.equal((await server.exit).code, 0)
 })
 
 test('no secret reaches the log of a whole run', async t => {

@@ -1,9 +1,11 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm'
 import { drizzle } from 'drizzle-orm/pglite'
+import { inDataDirectory } from '../lib/data-directory.ts'
+import { StartupError } from '../lib/exit-codes.ts'
 import { packageRoot } from '../lib/package.ts'
 import { lockDirectory } from './directory-lock.ts'
 import type { Database, Db } from './types.ts'
@@ -16,19 +18,21 @@ export const templateDirectory = join(packageRoot, 'dist', 'embedded-template')
 
 /** Opens Postgres inside this process, with its files in `dataDir`. */
 export async function openEmbedded(dataDir: string): Promise<Database> {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const unlock = await lockDirectory(dataDir)
+  const unlock = inDataDirectory(dataDir, () => lockDirectory(dataDir))
   try {
     const directory = join(dataDir, 'database')
     if (!existsSync(directory)) await createIn(directory)
+    else if (!existsSync(join(directory, 'PG_VERSION'))) {
+      throw new StartupError(`${directory} holds no database; restore it from a backup, or move it away.`)
+    }
     return embeddedDatabase(await openDirectory(directory), unlock)
   } catch (error) {
-    await unlock()
+    unlock()
     throw error
   }
 }
 
-export function embeddedDatabase(client: PGlite, afterClose = async () => {}): Database {
+export function embeddedDatabase(client: PGlite, afterClose = () => {}): Database {
   const db = drizzle(client) as unknown as Db
   return {
     kind: 'embedded',
@@ -37,7 +41,7 @@ export function embeddedDatabase(client: PGlite, afterClose = async () => {}): D
     exclusively: work => work(db),
     async close() {
       await client.close()
-      await afterClose()
+      afterClose()
     },
   }
 }

@@ -59,7 +59,8 @@ export function databaseProblem(error: unknown): Problem | undefined {
   if (cause.code === '22021' || cause.code === '22P05') {
     return new InvalidText('The input contains a character that cannot be stored.', { cause: error })
   }
-  if (cause.code.startsWith('22')) {
+  // 22: data exception. 54: a limit of Postgres itself, such as a value too long for an index.
+  if (cause.code.startsWith('22') || cause.code.startsWith('54')) {
     return new ValidationFailed('A value has the wrong form or is out of range.', {
       cause: error,
       errors: [],

@@ -8,7 +8,7 @@ import type { Database, Db } from './types.ts'
 const CONNECT_TIMEOUT = 3
 
 /** Seconds before a lost connection is tried again. postgres.js would wait up to 20 and keep requests waiting with it. */
-const RECONNECT_DELAY = 0.1
+const RECONNECT_DELAY = 0.02
 
 /** A connection that is silent for this much longer than a statement may take is a dead one. */
 const ANSWER_MARGIN_MS = 2_000

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import { Socket } from 'node:net'
 
 /** What postgres.js hands to its `socket` option. */
 interface Target {
@@ -7,24 +7,27 @@ interface Target {
   path?: string
 }
 
+/** Our patch of postgres.js tells here whether a statement that was sent on the socket has no answer yet. */
+type DriverSocket = Socket & { unanswered?: () => boolean }
+
 const CHECK_EVERY_MS = 1_000
 
 /**
- * Makes sockets that are ended when nothing has arrived on them for `limitMs`, which must be longer than any statement
- * may take. A server that freezes, or a network that swallows packets, closes nothing: without this each statement, and
- * each request behind it, would hang until TCP gives up a quarter of an hour later. An idle connection is ended as well;
- * the pool opens another in a few milliseconds. Byte counters are read once a second, so the hot path pays nothing, and
- * they see through TLS, for which postgres.js takes all listeners off the socket.
+ * Makes sockets that are ended when a statement on them has gone unanswered, and nothing has arrived, for `limitMs`.
+ * A server that freezes, or a network that swallows packets, closes nothing: without this each statement, and each
+ * request behind it, would hang until TCP gives up a quarter of an hour later.
+ * Byte counters are read once a second, so the hot path pays nothing.
  */
 export function watchedSockets(limitMs: number) {
-  const sockets = new Map<Socket, { read: number; since: number }>()
+  const sockets = new Map<DriverSocket, { read: number; since: number }>()
   let attempts = 0
 
   const timer = setInterval(() => {
     for (const [socket, seen] of sockets) {
-      if (socket.destroyed) sockets.delete(socket)
-      else if (socket.bytesRead !== seen.read)
-        sockets.set(socket, { read: socket.bytesRead, since: Date.now() })
+      const { destroyed, bytesRead } = socket
+      const waiting = socket.unanswered?.() === true && bytesRead === seen.read
+      if (destroyed) sockets.delete(socket)
+      else if (!waiting) sockets.set(socket, { read: bytesRead, since: Date.now() })
       else if (Date.now() - seen.since > limitMs) socket.destroy()
     }
   }, CHECK_EVERY_MS)
@@ -34,7 +37,11 @@ export function watchedSockets(limitMs: number) {
     open({ host, port, path }: Target): Socket {
       // Several hosts in the URL are tried in turn, one per attempt.
       const turn = attempts++ % host.length
-      const socket = path ? connect(path) : connect(port[turn] ?? 5432, host[turn])
+      const socket = new Socket()
+      // postgres.js listens a moment later; what fails at once, such as ENETUNREACH, would find nobody and end the process.
+      setImmediate(() =>
+        path ? socket.connect(path) : socket.connect(port[turn] ?? 5432, host[turn] ?? 'localhost'),
+      )
       // postgres.js reads the name from here when it checks the server's certificate.
       Object.assign(socket, { host: host[turn], port: port[turn] })
       sockets.set(socket, { read: 0, since: Date.now() })

@@ -1,25 +1,30 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { inDataDirectory } from './data-directory.ts'
+import { StartupError } from './exit-codes.ts'
 
 interface DevelopmentSecrets {
   JWT_SECRET_KEY: string
 }
 
-/**
- * Secrets for development, made once and kept in the data directory, readable by their owner only.
- * Several processes may start at once: `link` lets exactly one file win, whole.
- */
+/** Secrets for development, made once and kept in the data directory, readable by their owner only. */
 export function developmentSecrets(dataDir: string): DevelopmentSecrets {
-  const file = join(dataDir, 'secrets.json')
-  const existing = read(file)
-  if (existing !== undefined) return existing
+  return inDataDirectory(dataDir, () => {
+    const file = join(dataDir, 'secrets.json')
+    return read(file) ?? make(dataDir, file)
+  })
+}
 
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+/** Several processes may start at once: `link` lets exactly one file win, whole. */
+function make(dataDir: string, file: string): DevelopmentSecrets {
   const candidate = join(dataDir, `secrets.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
   const secrets: DevelopmentSecrets = { JWT_SECRET_KEY: randomBytes(48).toString('base64url') }
-  writeFileSync(candidate, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
+  const descriptor = openSync(candidate, 'wx', 0o600)
   try {
+    writeSync(descriptor, `${JSON.stringify(secrets, null, 2)}\n`)
+    // Otherwise a power failure may leave the name without the content.
+    fsyncSync(descriptor)
     linkSync(candidate, file)
     return secrets
   } catch (error) {
@@ -27,15 +32,21 @@ export function developmentSecrets(dataDir: string): DevelopmentSecrets {
     if (winner === undefined) throw error
     return winner
   } finally {
+    closeSync(descriptor)
     rmSync(candidate)
   }
 }
 
 function read(file: string): DevelopmentSecrets | undefined {
+  let text: string
   try {
-    return JSON.parse(readFileSync(file, 'utf8'))
+    text = readFileSync(file, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
+  const secret = /"JWT_SECRET_KEY": "([\w-]{32,})"\s*\}/.exec(text)?.[1]
+  // Not parsed as JSON, whose errors quote the text.
+  if (secret === undefined) throw new StartupError(`${file} is damaged; delete it, and new secrets are made.`)
+  return { JWT_SECRET_KEY: secret }
 }

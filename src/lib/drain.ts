@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
-import { Server as NetServer } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 interface DrainTimes {
@@ -20,7 +20,11 @@ const CHECK_EVERY_MS = 20
  * while the answers on old ones say `Connection: close` and end them one by one.
  * Returns how many connections had to be cut.
  */
-export async function drain(server: Server, { delayMs, idleMs, graceMs }: DrainTimes): Promise<number> {
+export async function drain(
+  server: Server,
+  connections: ReadonlySet<Socket>,
+  { delayMs, idleMs, graceMs }: DrainTimes,
+): Promise<number> {
   const deadline = Date.now() + graceMs
   await sleep(Math.min(delayMs, graceMs))
 
@@ -29,7 +33,10 @@ export async function drain(server: Server, { delayMs, idleMs, graceMs }: DrainT
   NetServer.prototype.close.call(server)
   const idleUntil = Date.now() + idleMs
   const watch = setInterval(() => {
-    if (Date.now() >= idleUntil) server.closeIdleConnections()
+    if (Date.now() < idleUntil) return
+    server.closeIdleConnections()
+    // Node does not count a connection as idle on which nothing has been asked yet.
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
   }, CHECK_EVERY_MS)
 
   const overdue = Math.max(deadline - Date.now(), 0)
@@ -37,14 +44,18 @@ export async function drain(server: Server, { delayMs, idleMs, graceMs }: DrainT
   clearInterval(watch)
   if (inTime) return 0
 
-  const cut = await connectionCount(server)
+  const cut = connections.size
   server.closeAllConnections()
   await closed
   return cut
 }
 
-function connectionCount(server: Server): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.getConnections((error, count) => (error ? reject(error) : resolve(count)))
+/** The open connections of a server, from now on. */
+export function trackConnections(server: Server): ReadonlySet<Socket> {
+  const connections = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
   })
+  return connections
 }

@@ -3,6 +3,9 @@
 /** The environment has faults: starting again cannot help. */
 export const EXIT_CONFIG = 78
 
+/** What the service needs of the machine, such as its port, is not to be had. */
+export const EXIT_UNAVAILABLE = 69
+
 /** Something outside is in the way, such as another process on the embedded database: try later. */
 export const EXIT_TEMPORARY = 75
 

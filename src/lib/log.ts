@@ -13,7 +13,8 @@ const SECRET_KEYS = [
 const options = {
   timestamp: pino.stdTimeFunctions.isoTime,
   base: { pid: process.pid },
-  serializers: { err: describeError },
+  // Fastify logs requests here and there by itself; a query may hold anything.
+  serializers: { err: describeError, req: ({ method }: { method?: string }) => ({ method }) },
   // The second line of defence: nothing here logs headers or bodies in the first place.
   redact: { paths: SECRET_KEYS.flatMap(key => [key, `*.${key}`]), censor: '[redacted]' },
 } satisfies LoggerOptions

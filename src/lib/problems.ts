@@ -84,6 +84,14 @@ export const Conflict = defineProblem({
   remedy: 'Read the present state and decide again.',
 })
 
+export const PreconditionFailed = defineProblem({
+  code: 'precondition_failed',
+  status: 412,
+  title: 'Precondition failed',
+  explanation: 'The resource is not, or no longer, what a conditional header of the request supposes.',
+  remedy: 'Read it again, decide again, and send its present `ETag`.',
+})
+
 export const PayloadTooLarge = defineProblem({
   code: 'payload_too_large',
   status: 413,
@@ -108,6 +116,14 @@ export const UnsupportedMediaType = defineProblem({
     'The body has a media type, a character set or a content encoding that this operation does not read.',
   remedy:
     'Send `Content-Type: application/json` in UTF-8, without `Content-Encoding`, unless the operation says otherwise.',
+})
+
+export const RangeNotSatisfiable = defineProblem({
+  code: 'range_not_satisfiable',
+  status: 416,
+  title: 'Range not satisfiable',
+  explanation: 'The `Range` header asks for bytes that the file does not have.',
+  remedy: 'Ask for another range, or for the whole.',
 })
 
 export const ExpectationFailed = defineProblem({

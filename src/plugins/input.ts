@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { parse } from 'secure-json-parse'
@@ -7,6 +8,9 @@ import { holdsOnlyText } from '../lib/text.ts'
 
 /** Anything but printable ASCII, and `%`: only such a URL can hold what a decoded one must not. */
 const NEEDS_A_LOOK = /[^\x21-\x24\x26-\x7e]/
+
+/** A name or an address, and perhaps a port. */
+const HOST = /^(\[[0-9a-f:.]+\]|[\w.~-]+)(:\d{1,5})?$/i
 
 /** Lets in only what can be read, decoded and stored as text, whatever route it is for. */
 export default fp(
@@ -21,15 +25,17 @@ export default fp(
       },
     )
     app.addHook('onRequest', (request, _reply, done) => {
-      done(NEEDS_A_LOOK.test(request.url) ? urlFault(request.url) : undefined)
+      const fault = hostFault(request.raw)
+      done(fault ?? (NEEDS_A_LOOK.test(request.url) ? urlFault(request.url) : undefined))
     })
   },
   { name: 'input' },
 )
 
 function demandPlainUtf8({ headers }: FastifyRequest) {
-  const encoding = headers['content-encoding'] ?? 'identity'
-  if (encoding !== 'identity') throw new UnsupportedMediaType('Compressed bodies are not accepted.')
+  const encoding = headers['content-encoding'] || 'identity'
+  if (encoding.toLowerCase() !== 'identity')
+    throw new UnsupportedMediaType('Compressed bodies are not accepted.')
   const charset = /;\s*charset="?([^";\s]+)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8'
   if (!/^utf-?8$/i.test(charset)) throw new UnsupportedMediaType('JSON is read in UTF-8 only.')
 }
@@ -54,6 +60,18 @@ function readJson(text: string): unknown {
     // Not kept as a cause: the parser's message quotes the body.
     throw new MalformedJson('The body is not valid JSON.')
   }
+}
+
+/** HTTP/1.1 demands exactly one; of several, proxies and we could each believe another. */
+function hostFault({ httpVersion, headers, rawHeaders }: IncomingMessage): Error | undefined {
+  if (httpVersion === '1.0' && headers.host === undefined) return undefined
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  const valid = hosts === 1 && HOST.test(headers.host ?? '')
+  return valid ? undefined : new MalformedRequest('A request needs exactly one valid Host header.')
 }
 
 function urlFault(url: string): Error | undefined {

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { Lifecycle } from '../lib/lifecycle.ts'
+import { isEnding, type Lifecycle, takesTraffic } from '../lib/lifecycle.ts'
 import { Unavailable } from '../lib/problems.ts'
 
 declare module 'fastify' {
@@ -18,13 +18,13 @@ export default fp(
     app.decorate('lifecycle', lifecycle)
 
     app.addHook('onRequest', (request, _reply, done) => {
-      const early = lifecycle.phase === 'starting' || lifecycle.phase === 'migrating'
+      const early = !takesTraffic(lifecycle.phase) && !isEnding(lifecycle.phase)
       const held = early && request.routeOptions.config.operational !== true && !request.is404
       done(held ? new Unavailable('The service is starting.') : undefined)
     })
 
     app.addHook('onSend', (_request, reply, payload, done) => {
-      if (lifecycle.phase === 'draining') reply.header('connection', 'close')
+      if (isEnding(lifecycle.phase)) reply.header('connection', 'close')
       done(null, payload)
     })
   },

@@ -1,21 +1,18 @@
-import { STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { databaseProblem } from '../db/errors.ts'
 import { isProblem, type Problem, type ProblemConstructor } from '../lib/problem.ts'
 import {
-  HeadersTooLarge,
   Internal,
   MalformedRequest,
   NotFound,
   PayloadTooLarge,
+  PreconditionFailed,
+  RangeNotSatisfiable,
   RateLimited,
-  RequestTimeout,
   Unavailable,
   UnsupportedMediaType,
   UriTooLong,
 } from '../lib/problems.ts'
-import { newRequestId } from './request-id.ts'
 import { SECURITY_HEADERS } from './security-headers.ts'
 import { validationProblem } from './validation.ts'
 
@@ -53,43 +50,6 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   return reply
 }
 
-/**
- * For bytes that are not an HTTP request, or arrive too slowly: there is no request object, only a socket.
- */
-export function answerClientError(this: FastifyInstance, error: NodeJS.ErrnoException, socket: Socket) {
-  // The peer is gone, or an answer is already on its way: another one in the middle of it would be garbage.
-  if (error.code === 'ECONNRESET' || !socket.writable || answeringNow(socket)) {
-    socket.destroy()
-    return
-  }
-  const id = newRequestId()
-  const problem = clientProblem(error)
-  const body = problemBody(problem, undefined, id)
-  const head = {
-    ...SECURITY_HEADERS,
-    'x-request-id': id,
-    'content-type': 'application/problem+json',
-    'content-length': Buffer.byteLength(body),
-    connection: 'close',
-  }
-  const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`)
-  const { statusCode, definition } = problem
-  this.log.info({ request_id: id, status: statusCode, problem: definition.code }, 'connection refused')
-  socket.end(`HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode]}\r\n${lines.join('')}\r\n${body}`)
-}
-
-/** Node hangs the answer that is being written on the socket under this name. */
-function answeringNow(socket: Socket & { _httpMessage?: { headersSent: boolean } }): boolean {
-  return socket._httpMessage?.headersSent === true
-}
-
-function clientProblem({ code }: NodeJS.ErrnoException): Problem {
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return new HeadersTooLarge('The request line and headers exceed 16 KiB.')
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new RequestTimeout('The request did not arrive in time.')
-  return new MalformedRequest('The bytes received are not a valid HTTP request.')
-}
-
 const frameworkProblems: Record<string, [ProblemConstructor, string]> = {
   FST_ERR_BAD_URL: [MalformedRequest, 'The path is not validly percent-encoded.'],
   FST_ERR_MAX_PARAM_LENGTH: [UriTooLong, 'A segment of the path is too long.'],
@@ -104,22 +64,31 @@ const frameworkProblems: Record<string, [ProblemConstructor, string]> = {
 /** What libraries mean by their status codes; their messages are not for the outside. */
 const statusProblems: Record<number, [ProblemConstructor, string]> = {
   400: [MalformedRequest, 'The request cannot be understood.'],
+  403: [NotFound, 'There is nothing at this address.'],
   404: [NotFound, 'There is nothing at this address.'],
+  412: [PreconditionFailed, 'What the request supposes is not so.'],
   413: [PayloadTooLarge, 'The body is larger than this operation accepts.'],
   414: [UriTooLong, 'The URL is too long.'],
   415: [UnsupportedMediaType, 'This operation does not read bodies of that media type.'],
+  416: [RangeNotSatisfiable, 'There is no such range in it.'],
   429: [RateLimited, 'The limit is used up for now.'],
   503: [Unavailable, 'The service is not available at the moment.'],
 }
 
 function toProblem(error: unknown, request: FastifyRequest): Problem {
   if (isProblem(error)) return error
-  const { code = '', statusCode = 500, validation } = error as Partial<FastifyError>
+  // Anything can be thrown, null too.
+  const { code = '', statusCode = 500, validation } = (error ?? {}) as Partial<FastifyError>
   if (validation) return validationProblem(request)
   if (request.raw.readableAborted) return new MalformedRequest('The body ended before it was complete.')
-  const known = frameworkProblems[code] ?? statusProblems[statusCode]
+  const known = frameworkProblems[code] ?? statusProblems[statusCode] ?? callersFault(statusCode)
   if (known) return new known[0](known[1], { cause: error })
   return databaseProblem(error) ?? new Internal('Something went wrong on our side.', { cause: error })
+}
+
+/** A library's 4xx that we have no word for is still not our fault. */
+function callersFault(status: number) {
+  return status >= 400 && status < 500 ? statusProblems[400] : undefined
 }
 
 function problemHeaders({ statusCode, headers }: Problem): Record<string, string> {
@@ -128,7 +97,7 @@ function problemHeaders({ statusCode, headers }: Problem): Record<string, string
   return headers
 }
 
-function problemBody(
+export function problemBody(
   { definition, message, errors }: Problem,
   instance: string | undefined,
   requestId: string,
@@ -146,5 +115,8 @@ function problemBody(
   })
 }
 
-/** The path without the query, which may hold anything. */
-export const pathOf = (url: string) => url.split('?', 1)[0] ?? url
+/** The path alone: the query may hold anything, and so may the authority of a URL in absolute form. */
+export function pathOf(url: string): string {
+  const path = url.startsWith('/') || url === '*' ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '')
+  return path.split('?', 1)[0] || '/'
+}

@@ -1,4 +1,5 @@
 import { type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import { clientAddress } from './client-address.ts'
 import { pathOf } from './problems.ts'
 
 const LONGEST_PATH = 500
@@ -19,7 +20,7 @@ export class RequestLog extends LogController {
         path: pathOf(request.url).slice(0, LONGEST_PATH),
         status: reply.statusCode,
         problem: reply.problem_code ?? undefined,
-        ip: request.ip,
+        ip: clientAddress(request),
         duration_ms: Math.round(reply.elapsedTime * 100) / 100,
       },
       'request',

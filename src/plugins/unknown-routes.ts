@@ -1,4 +1,4 @@
-import type { RouteOptions } from 'fastify'
+import type { FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import findMyWay from 'find-my-way'
 import { MethodNotAllowed, NotFound } from '../lib/problems.ts'
@@ -31,14 +31,23 @@ export default fp(
       else done(asksForMethods ? nothingThere() : undefined)
     })
 
+    // Before a body is read: where there is no route, no body can be at fault.
+    app.addHook('preParsing', (request, _reply, _payload, done) => {
+      done(request.is404 ? unmatched(request) : null)
+    })
+
+    // What is left are routes that have found nothing themselves, as the static files do.
     app.setNotFoundHandler(async request => {
-      const methods = methodsAt(request.url)
-      // A route that takes the method has found nothing itself, as the static files do.
-      if (methods === undefined || methods.has(request.method)) throw nothingThere()
-      throw new MethodNotAllowed(`This path does not take ${request.method}.`, {
+      throw unmatched(request)
+    })
+
+    function unmatched({ method, url }: FastifyRequest) {
+      const methods = methodsAt(url)
+      if (methods === undefined || methods.has(method)) return nothingThere()
+      return new MethodNotAllowed(`This path does not take ${method}.`, {
         headers: { allow: allow(methods) },
       })
-    })
+    }
 
     function methodsAt(url: string): Set<string> | undefined {
       return paths.find('GET', pathOf(url))?.store as Set<string> | undefined

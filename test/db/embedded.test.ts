@@ -53,6 +53,12 @@ test('what was acknowledged survives kill -9, and the lock does not', async t =>
   )
 })
 
+test('a directory that lost its database is not started over', async t => {
+  const directory = join(temporaryDirectory(t), 'data')
+  mkdirSync(join(directory, 'database', 'base'), { recursive: true })
+  await t.rejects(openEmbedded(directory), { message: /holds no database/ })
+})
+
 test('a database whose making was interrupted is made again', async t => {
   const directory = join(temporaryDirectory(t), 'data')
   mkdirSync(join(directory, 'database.new'), { recursive: true })

@@ -234,6 +234,32 @@ if (serverUrl !== undefined) {
   })
 }
 
+test('a server that only takes connections and closes them is told apart quickly', async t => {
+  let attempts = 0
+  const closing = createServer(socket => {
+    attempts++
+    socket.end()
+  }).listen(0, '127.0.0.1')
+  await once(closing, 'listening')
+  t.teardown(() => closing.close())
+  const database = connectPostgres(
+    `postgres://nobody@127.0.0.1:${(closing.address() as AddressInfo).port}/none`,
+    testConfig(),
+  )
+  t.teardown(() => database.close())
+  await t.rejects(database.db.execute(sql`select 1`), { cause: { code: 'CONNECTION_CLOSED' } })
+  t.equal(attempts, 1)
+})
+
+test('an address that cannot be reached is a rejected statement, not a dead process', async t => {
+  const database = connectPostgres('postgres://nobody@255.255.255.255:5432/none', testConfig())
+  t.teardown(() => database.close())
+  await t.rejects(database.db.execute(sql`select 1`))
+  const several = connectPostgres('postgres://nobody@127.0.0.1:1,127.0.0.1:2/none', testConfig())
+  t.teardown(() => several.close())
+  await t.rejects(several.db.execute(sql`select 1`), { cause: { code: 'ECONNREFUSED' } })
+})
+
 test('the queue of postgres.js is mended', async t => {
   // A patch that was not applied shows only under load, after minutes: so look at the code that is loaded.
   const source = await import('node:fs/promises').then(({ readFile }) =>

@@ -29,6 +29,26 @@ test('programs that accept pages too get JSON', async t => {
   t.match(response.headers['content-type'], /^application\/json/)
 })
 
+test('what a static file cannot do is the caller’s fault', async t => {
+  const app = await build(t)
+  const url = '/docs/static/swagger-ui.css'
+  const cases: [Record<string, string>, number, string][] = [
+    [{ range: 'bytes=99999999-' }, 416, 'range_not_satisfiable'],
+    [{ 'if-match': '"x"' }, 412, 'precondition_failed'],
+    [{ range: 'bytes=0-9' }, 206, ''],
+  ]
+  for (const [headers, status, code] of cases) {
+    const response = await app.inject({ url, headers })
+    t.equal(response.statusCode, status)
+    if (code) t.equal(response.json().code, code)
+  }
+  t.equal((await app.inject('/docs/static/nope.js')).statusCode, 404)
+  t.equal(
+    (await app.inject('/docs/static/..%5c..%5cpackage.json')).headers['content-type'],
+    'application/problem+json',
+  )
+})
+
 test('an unknown code is a problem itself', async t => {
   const app = await build(t)
   const response = await app.inject('/problems/no_such_code')

@@ -60,6 +60,15 @@ test('in production nobody may, unless listed', async t => {
   t.notOk('access-control-allow-origin' in (await cors(t, listed, 'https://app.example.com.evil.example')))
 })
 
+test('a page may read why it was refused, also early', async t => {
+  const app = await build(t)
+  const origin = 'http://localhost:5173'
+  for (const url of ['/health?x=%00', '/health?x=%ff', '/nowhere']) {
+    const { headers } = await app.inject({ url, headers: { origin } })
+    t.equal(headers['access-control-allow-origin'], origin, url)
+  }
+})
+
 test('the wildcard goes without credentials', async t => {
   const headers = await cors(t, { CORS_ORIGINS: '*' }, 'https://anyone.example')
   t.equal(headers['access-control-allow-origin'], '*')

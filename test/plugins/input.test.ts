@@ -169,6 +169,15 @@ test('a single fault is told in the singular, and no more than fifty are listed'
   t.equal(many.json().detail, '80 fields are not valid.')
 })
 
+test('a large body with countless faults is refused by its first', async t => {
+  const { send } = await open(t)
+  const answer = await send(JSON.stringify({ title: '', tags: Array.from({ length: 100_000 }, () => 1) }))
+  t.equal(answer.statusCode, 400)
+  t.equal(answer.json().errors.length, 1)
+  const [named] = (await send(JSON.stringify({ ['x'.repeat(10_000)]: 1 }))).json().errors
+  t.equal(named.pointer.length, 201)
+})
+
 test('values of a URL are coerced', async t => {
   const { app } = await open(t)
   const id = '01890a5d-ac96-774b-bcce-b302099a8057'

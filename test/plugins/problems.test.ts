@@ -45,6 +45,9 @@ test('a failure of ours is logged with its cause and tells nothing', async t => 
       app.get('/bug-without-error', probe('bugWithoutError'), async () => {
         throw 'just a string'
       })
+      app.get('/bug-without-anything', probe('bugWithoutAnything'), async () => {
+        throw null
+      })
     },
   })
   const response = await app.inject('/bug')
@@ -58,7 +61,13 @@ test('a failure of ours is logged with its cause and tells nothing', async t => 
     request_id: response.headers['x-request-id'],
     err: { cause: { message: /private/ } },
   })
-  t.equal((await app.inject('/bug-without-error')).statusCode, 500)
+  for (const url of ['/bug-without-error', '/bug-without-anything?token=planted']) {
+    const odd = await app.inject(url)
+    t.equal(odd.statusCode, 500)
+    t.equal(odd.json().code, 'internal')
+  }
+  t.notMatch(JSON.stringify(lines()), /planted/)
+  t.equal((await app.inject('/status-of-nothing')).statusCode, 404)
 })
 
 test('a domain’s problem keeps its status, detail and headers', async t => {
@@ -102,6 +111,8 @@ test('what a library means by a status keeps its status and loses its words', as
     414: 'uri_too_long',
     415: 'unsupported_media_type',
     429: 'rate_limited',
+    412: 'precondition_failed',
+    416: 'range_not_satisfiable',
     500: 'internal',
     503: 'unavailable',
   }

@@ -43,6 +43,8 @@ test('the address behind a trusted proxy is believed, and no other', async t => 
   t.equal(await addressWith({ TRUST_PROXY: '10.0.0.0/8' }, '10.0.0.1'), '203.0.113.7')
   t.equal(await addressWith({ TRUST_PROXY: '10.0.0.0/8' }, '192.0.2.1'), '192.0.2.1')
   t.equal(await addressWith({ TRUST_PROXY: '1' }, '192.0.2.1'), '203.0.113.7')
+  headers['x-forwarded-for'] = '<script>'
+  t.equal(await addressWith({ TRUST_PROXY: '1' }, '192.0.2.1'), '192.0.2.1')
 })
 
 test('what is logged by hand is redacted too', async t => {

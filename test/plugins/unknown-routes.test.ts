@@ -18,6 +18,13 @@ test('a known path under another method is 405 and names the methods', async t =
   }
 })
 
+test('a body on a path without a route is not read', async t => {
+  const app = await build(t)
+  const sent = { payload: '{broken', headers: { 'content-type': 'application/json' } }
+  t.equal((await app.inject({ method: 'POST', url: '/health', ...sent })).statusCode, 405)
+  t.equal((await app.inject({ method: 'POST', url: '/nowhere', ...sent })).statusCode, 404)
+})
+
 test('OPTIONS tells the methods of a path', async t => {
   const app = await build(t)
   const response = await app.inject({ method: 'OPTIONS', url: '/health' })

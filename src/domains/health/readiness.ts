@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import { pendingMigrations } from '../../db/migrate.ts'
-import type { Phase } from '../../lib/lifecycle.ts'
+import { type Phase, takesTraffic } from '../../lib/lifecycle.ts'
 
-/** A dependency that takes longer than this is as good as away. Orchestrators usually give a probe one to five seconds. */
-const CHECK_TIMEOUT_MS = 1_500
+/** A dependency that takes longer than this is as good as away: with the age of an answer, readiness tells within 2 s. */
+const CHECK_TIMEOUT_MS = 800
 
 /** Many probes at once cost one measurement, and none is answered with an older one than this. */
 const MAX_AGE_MS = 1_000
@@ -35,7 +35,7 @@ export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
     const checks = await last.checks
     return {
       ready:
-        phase === 'serving' && Object.values(checks).every(check => check.status === 'ok' || !check.required),
+        takesTraffic(phase) && Object.values(checks).every(check => check.status === 'ok' || !check.required),
       phase,
       database: checks.database?.status === 'ok' ? 'connected' : 'disconnected',
       checks,

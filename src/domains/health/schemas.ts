@@ -27,7 +27,7 @@ export const Check = component(
 const connection = OneOf(['connected', 'disconnected'])
 
 const readinessFields = {
-  phase: OneOf(['starting', 'migrating', 'serving', 'draining']),
+  phase: OneOf(['starting', 'migrating', 'serving', 'replaced', 'draining']),
   database: connection,
   checks: Type.Record(Type.String(), ref(Check)),
 }
