@@ -42,9 +42,7 @@ test('while it stops, readiness says so, and a request that has begun is finishe
   const server = await startServer(t, { ...(await databaseVariables(t)), SHUTDOWN_DELAY_SECONDS: '0.5' })
   const agent = new Agent({ keepAlive: true })
   const slow = await open(server.port)
-  slow.write(
-    'POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{',
-  )
+  slow.write('GET /health HTTP/1.1\r\nHost:')
   server.child.kill('SIGTERM')
   await server.logged('stopping')
   const probe = get({ port: server.port, path: '/health/ready', agent })
@@ -52,8 +50,8 @@ test('while it stops, readiness says so, and a request that has begun is finishe
   t.equal(response.statusCode, 503)
   t.equal(response.headers.connection, 'close')
   response.resume()
-  const finished = await answer(slow, '}')
-  t.match(finished, /^HTTP\/1\.1 405 /)
+  const finished = await answer(slow, ' x\r\n\r\n')
+  t.match(finished, /^HTTP\/1\.1 200 /)
   t.match(finished, /connection: close/i)
   t.equal((await server.exit).code, 0)
 })
@@ -163,7 +161,7 @@ test('a fault behind a good request waits for its answer', async t => {
     await open(server.port),
     'GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\nGARBAGE\r\n\r\n',
   )
-  const statuses = [...text.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status)
+  const statuses = [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)
   t.strictSame(statuses, ['200', '400'])
 })
 

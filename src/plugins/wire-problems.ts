@@ -21,7 +21,8 @@ export function answerOnTheWire(app: FastifyInstance) {
   app.server.on('checkExpectation', (request, response) => {
     const id = requestId(request)
     const problem = new ExpectationFailed('The only expectation that is met is 100-continue.')
-    response.writeHead(problem.statusCode, wireHeaders(id)).end(problemBody(problem, undefined, id))
+    const body = Buffer.from(problemBody(problem, undefined, id))
+    response.writeHead(problem.statusCode, { ...wireHeaders(id), 'content-length': body.length }).end(body)
   })
   app.server.on('connect', (_request, socket) => {
     // Node leaves it to us to listen for errors on a socket that it has given away.
