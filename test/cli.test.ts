@@ -128,17 +128,18 @@ test('openapi --check passes on what is committed, without any database', async 
   t.equal((await plinth(t, ['openapi', '--check'], { DATABASE_URL: 'postgres://127.0.0.1:1/none' })).code, 0)
 })
 
-test('shell runs a script', async t => {
+test('shell runs a script, and prints the value of an expression', async t => {
   const script = `const result = await db.execute(sql\`select 41 + 1 as answer\`)
 console.log(JSON.stringify(result.rows ?? result))
 console.log((await app.inject('/health')).json().status)
 console.log(config.NODE_ENV)
 `
-  const { code, output } = await plinth(t, ['shell'], await database(t), script)
+  const variables = await database(t)
+  const { code, output } = await plinth(t, ['shell'], variables, script)
   t.equal(code, 0)
-  t.match(output, /"answer":42/)
-  t.match(output, /^healthy$/m)
-  t.match(output, /^development$/m)
+  t.equal(output, '[{"answer":42}]\nhealthy\ndevelopment')
+  t.equal((await plinth(t, ['shell'], variables, 'await Promise.resolve(40) + 2\n')).output, '42')
+  t.not((await plinth(t, ['shell'], variables, 'throw new Error("planned")')).code, 0)
 })
 
 test('the package’s bin is what was built', t => {

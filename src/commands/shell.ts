@@ -1,6 +1,9 @@
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { start } from 'node:repl'
+import { text } from 'node:stream/consumers'
+import { inspect } from 'node:util'
 import { sql } from 'drizzle-orm'
 import { buildApp } from '../app.ts'
 import { loadConfig } from '../config.ts'
@@ -19,16 +22,9 @@ const run: Command = async () => {
   const database = await connect(config)
   const redis = connectRedis(config)
   const app = await buildApp(config, { database, redis, logger: await createLogger('warn') })
-  const interactive = process.stdin.isTTY === true
-  if (interactive) process.stdout.write(WELCOME)
-
-  const repl = start({ prompt: interactive ? 'plinth> ' : '', terminal: interactive })
-  Object.assign(repl.context, { db: database.db, sql, app, config, redis })
-  if (interactive) {
-    mkdirSync(config.DATA_DIR, { recursive: true, mode: 0o700 })
-    repl.setupHistory(join(config.DATA_DIR, 'shell-history'), () => {})
-  }
-  await new Promise(resolve => repl.once('exit', resolve))
+  const context = { db: database.db, sql, app, config, redis }
+  if (process.stdin.isTTY) await converse(context, config.DATA_DIR)
+  else await runScript(context, await text(process.stdin))
 
   await app.close()
   redis?.disconnect()
@@ -37,3 +33,26 @@ const run: Command = async () => {
 }
 
 export default run
+
+async function converse(context: object, dataDir: string) {
+  process.stdout.write(WELCOME)
+  const repl = start({ prompt: 'plinth> ' })
+  Object.assign(repl.context, context)
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  repl.setupHistory(join(dataDir, 'shell-history'), () => {})
+  await once(repl, 'exit')
+}
+
+/** What comes through a pipe is one asynchronous function; of a single expression, the value is printed. */
+async function runScript(context: object, script: string) {
+  const AsyncFunction = (async () => {}).constructor as FunctionConstructor
+  const names = Object.keys(context)
+  let compiled: (...values: unknown[]) => Promise<unknown>
+  try {
+    compiled = AsyncFunction(...names, `return (${script.trim()}\n)`) as typeof compiled
+  } catch {
+    compiled = AsyncFunction(...names, script) as typeof compiled
+  }
+  const value = await compiled(...Object.values(context))
+  if (value !== undefined) process.stdout.write(`${inspect(value, { depth: 4 })}\n`)
+}

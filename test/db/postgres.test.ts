@@ -198,27 +198,6 @@ if (serverUrl !== undefined) {
     t.match(await firstRow(db, sql`select value from counter`), { value: 2 })
   })
 
-  test('one that loses every time is told to come back', async t => {
-    const url = await createServerDatabase(t)
-    const database = connectPostgres(url, testConfig())
-    t.teardown(() => database.close())
-    let attempts = 0
-    const app = await build(t, {
-      database,
-      routes: async app => {
-        app.get('/unlucky', probe('unlucky'), async () =>
-          inTransaction(app.database.db, async tx => {
-            attempts++
-            await tx.execute(sql`do $$ begin raise exception 'lost' using errcode = '40001'; end $$`)
-          }),
-        )
-      },
-    })
-    const response = await app.inject('/unlucky')
-    t.equal(response.statusCode, 503)
-    t.equal(attempts, 3)
-  })
-
   test('several hosts in the URL are tried in turn', async t => {
     const url = new URL(await createServerDatabase(t))
     const several = `postgres://${url.username || 'root'}@127.0.0.1:1,${url.hostname}:${url.port || 5432}${url.pathname}`
