@@ -1,34 +1,9 @@
 import { existsSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { FormatRegistry, type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { developmentSecrets } from './lib/development-secrets.ts'
 import { EXIT_CONFIG, StartupError } from './lib/exit-codes.ts'
-
-/** What a variable of each format must look like, and how to say so to the operator. */
-const formats = {
-  'node-env': oneOf('development', 'test', 'production'),
-  'log-level': oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
-  'postgres-url': {
-    check: isUrl('postgres:', 'postgresql:'),
-    expects: 'a URL like postgres://user:password@host:5432/database',
-  },
-  'redis-url': { check: isUrl('redis:', 'rediss:'), expects: 'a URL like redis://host:6379' },
-  origins: {
-    check: (value: string) => value === '*' || splitList(value).every(isOrigin),
-    expects: 'a comma-separated list of origins like https://app.example.com, or *',
-  },
-  'rate-limits': {
-    check: (value: string) => value.split(';').every(policy => RATE_LIMIT.test(policy.trim())),
-    expects: 'limits like 100/hour; 10/second',
-  },
-  proxies: {
-    check: (value: string) => isHopCount(value) || splitList(value).every(isProxy),
-    expects: 'a comma-separated list of addresses, CIDR ranges or loopback, or a number of hops',
-  },
-}
-
-const RATE_LIMIT = /^[1-9]\d*\s*\/\s*(second|minute|hour|day)$/
+import { formats, isHopCount, splitList } from './lib/formats.ts'
 
 for (const [name, { check }] of Object.entries(formats)) FormatRegistry.Set(name, check)
 
@@ -297,36 +272,4 @@ function resolveOrigins(origins: string | undefined, production: boolean): Confi
 function resolveProxies(proxies: string | undefined): Config['TRUST_PROXY'] {
   if (proxies === undefined) return false
   return isHopCount(proxies) ? Number(proxies) : splitList(proxies)
-}
-
-function oneOf(...words: string[]) {
-  return { check: (value: string) => words.includes(value), expects: `one of ${words.join(', ')}` }
-}
-
-function isUrl(...protocols: string[]) {
-  return (value: string) => {
-    if (!URL.canParse(value)) return false
-    const { protocol, username, password, pathname } = new URL(value)
-    return protocols.includes(protocol) && [username, password, pathname].every(isDecodable)
-  }
-}
-
-function isDecodable(text: string): boolean {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const splitList = (value: string) => value.split(',').map(entry => entry.trim())
-const isOrigin = (value: string) => URL.canParse(value) && new URL(value).origin === value
-const isHopCount = (value: string) => /^\d{1,2}$/.test(value)
-
-function isProxy(value: string): boolean {
-  if (['loopback', 'linklocal', 'uniquelocal'].includes(value)) return true
-  const [address = '', prefix = '0'] = value.split('/')
-  const version = isIP(address)
-  return version !== 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128)
 }

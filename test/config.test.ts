@@ -181,6 +181,8 @@ test('a data directory that cannot be used is one sentence, and secrets are not 
   t.throws(() => parseConfig({ DATA_DIR: '/dev/null/x' }), { message: /cannot be used \(ENOTDIR\)/ })
 })
 
-test('a database URL that cannot be decoded is a fault', async t => {
+test('a database URL may name several hosts, and must be decodable', async t => {
+  const several = 'postgres://user:p,w@one:5432,two:5433/plinth'
+  t.equal(parseConfig({ JWT_SECRET_KEY, DATABASE_URL: several }).DATABASE_URL, several)
   t.match(faultsOf({ DATABASE_URL: 'postgres://user:100%@host/db' }), [/^DATABASE_URL must be/])
 })
