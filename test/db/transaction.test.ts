@@ -20,7 +20,11 @@ test('what is done in a transaction is kept whole or not at all', async t => {
     throw new Error('changed my mind')
   })
   await t.rejects(failing, { message: 'changed my mind' })
-  t.strictSame(await allRows(db, sql`select id from kept`), [{ id: 1 }])
+  const rows = await allRows<{ id: number }>(db, sql`select id from kept`)
+  t.strictSame(
+    rows.map(row => row.id),
+    [1],
+  )
 })
 
 test('one that lost to another is tried again', async t => {
