@@ -30,7 +30,7 @@ export function createLoggerOn(stream: DestinationStream, level: string): Logger
 
 async function prettyStream() {
   const { default: pretty } = await import('pino-pretty')
-  return pretty({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true })
+  return pretty({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true, sync: true })
 }
 
 /** What the database drivers add to an error. */
