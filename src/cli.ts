@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import type { Command } from './commands/command.ts'
-import { StartupError } from './lib/exit-codes.ts'
+import { isConnectionFailure } from './db/errors.ts'
+import { EXIT_UNAVAILABLE, EXIT_USAGE, StartupError } from './lib/exit-codes.ts'
 import { isMain } from './lib/is-main.ts'
 
 interface Entry {
@@ -56,18 +57,27 @@ async function main([name = 'help', ...args]: string[]): Promise<number> {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (command === undefined) {
     process.stderr.write(`There is no command ${name}.\n\n${help()}`)
-    return 64
+    return EXIT_USAGE
   }
   const { default: run } = await command.load()
   return run(args)
+}
+
+/** A person's mistake, or a server that is away, is told in a sentence; a bug of ours keeps its stack. */
+function asStartupError(error: unknown): StartupError {
+  if (error instanceof StartupError) return error
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code?.startsWith('ERR_PARSE_ARGS')) return new StartupError(message, EXIT_USAGE)
+  if (isConnectionFailure(error)) return new StartupError('The database cannot be reached.', EXIT_UNAVAILABLE)
+  throw error
 }
 
 if (isMain(import.meta.url)) {
   try {
     process.exitCode = await main(process.argv.slice(2))
   } catch (error) {
-    if (!(error instanceof StartupError)) throw error
-    process.stderr.write(`${error.message}\n`)
-    process.exitCode = error.exitCode
+    const { message, exitCode } = asStartupError(error)
+    process.stderr.write(`${message}\n`)
+    process.exitCode = exitCode
   }
 }

@@ -14,6 +14,9 @@ const LONGEST_DELAY_MS = 30_000
 /** On top of the grace that a process gives its requests, for closing the database. */
 const KILL_MARGIN_MS = 3_000
 
+/** A successor that needs longer waits for something, such as the database, that its predecessors can do without. */
+const READY_WITHIN_MS = 60_000
+
 /** Ends that another start would only repeat. */
 const HOPELESS = [EXIT_CONFIG, EXIT_TEMPORARY, EXIT_UNAVAILABLE]
 
@@ -40,7 +43,8 @@ export async function supervise({ config, logger }: Surroundings): Promise<Runni
   }
 
   function startMember() {
-    const worker = fork([])
+    // In place of one that died, it shares the port with others that serve.
+    const worker = fork(served ? [SUCCESSOR] : [])
     const startedAt = Date.now()
     worker.once('message', () => {
       served = true
@@ -62,6 +66,14 @@ export async function supervise({ config, logger }: Surroundings): Promise<Runni
     })
   }
 
+  function fork(args: string[]): Worker {
+    cluster.setupPrimary({ args })
+    const worker = cluster.fork()
+    // What cannot be started, or told, is dealt with when it exits; it must not end the supervisor.
+    worker.on('error', error => logger.error({ err: error }, 'a web process cannot be reached'))
+    return worker
+  }
+
   async function replaceInTurn() {
     logger.info('replacing the web processes in turn')
     for (const old of [...members]) {
@@ -72,6 +84,7 @@ export async function supervise({ config, logger }: Surroundings): Promise<Runni
       const ready = await becomesReady(successor)
       leaving.delete(successor)
       if (!ready) {
+        await end(successor, 'SIGTERM')
         logger.error('a successor did not become ready: the old processes stay')
         return
       }
@@ -98,18 +111,14 @@ export async function supervise({ config, logger }: Surroundings): Promise<Runni
   }
 }
 
-function fork(args: string[]): Worker {
-  cluster.setupPrimary({ args })
-  return cluster.fork()
-}
-
 /** The first death is made good at once; a crash loop slows down. */
 function restartDelay(failures: number): number {
   return failures <= 1 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (failures - 2), LONGEST_DELAY_MS)
 }
 
 async function becomesReady(worker: Worker): Promise<boolean> {
-  const outcome = await Promise.race([once(worker, 'message'), once(worker, 'exit')])
+  const tooLate = sleep(READY_WITHIN_MS, ['too late'], { ref: false })
+  const outcome = await Promise.race([once(worker, 'message'), once(worker, 'exit'), tooLate])
   return outcome[0] === 'ready'
 }
 

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { parseEnv } from 'node:util'
 import { FormatRegistry, type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { developmentSecrets } from './lib/development-secrets.ts'
@@ -131,7 +132,7 @@ export const Environment = Type.Object({
     Type.String({
       format: 'proxies',
       description:
-        'Proxies whose X-Forwarded-For is believed: addresses, ranges, loopback, or a number of hops',
+        'Proxies whose X-Forwarded-For is believed: addresses, ranges, loopback, or a number of hops that nobody can go round',
     }),
   ),
   REQUEST_TIMEOUT_SECONDS: Type.Integer({
@@ -171,8 +172,9 @@ type Variables = Record<string, string | undefined>
 
 /** Reads `.env`, if there is one, and the environment, which wins. Throws a `StartupError` that lists every fault. */
 export function loadConfig(): Config {
-  if (existsSync('.env')) process.loadEnvFile('.env')
-  return parseConfig(process.env)
+  // Not loaded into `process.env`, which successors inherit: they should read the file as it is then.
+  const file = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}
+  return parseConfig({ ...file, ...process.env })
 }
 
 export function parseConfig(variables: Variables): Config {
@@ -230,8 +232,14 @@ function expectation(schema: TSchema): string {
 }
 
 /** What no single variable can tell. */
-function ruleFaults({ NODE_ENV, DATABASE_URL, JWT_SECRET_KEY, WEB_CONCURRENCY }: Record<string, unknown>) {
+function ruleFaults(environment: Record<string, unknown>) {
+  const { NODE_ENV, DATABASE_URL, JWT_SECRET_KEY, WEB_CONCURRENCY } = environment
   const faults: string[] = []
+  if (Number(environment.SHUTDOWN_DELAY_SECONDS) > Number(environment.SHUTDOWN_GRACE_SECONDS)) {
+    faults.push(
+      'SHUTDOWN_DELAY_SECONDS must not be longer than SHUTDOWN_GRACE_SECONDS, of which it is a part',
+    )
+  }
   if (NODE_ENV === 'production') {
     if (DATABASE_URL === undefined) faults.push('DATABASE_URL is required when NODE_ENV=production')
     if (JWT_SECRET_KEY === undefined) faults.push('JWT_SECRET_KEY is required when NODE_ENV=production')
@@ -256,12 +264,18 @@ function resolveDefaults(environment: Environment): Config {
   const production = environment.NODE_ENV === 'production'
   return {
     ...environment,
-    HOST: environment.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
+    HOST: resolveHost(environment.HOST, production),
     MIGRATE_ON_START: environment.MIGRATE_ON_START ?? !production,
     JWT_SECRET_KEY: environment.JWT_SECRET_KEY ?? developmentSecrets(environment.DATA_DIR).JWT_SECRET_KEY,
     CORS_ORIGINS: resolveOrigins(environment.CORS_ORIGINS, production),
     TRUST_PROXY: resolveProxies(environment.TRUST_PROXY),
   }
+}
+
+/** `localhost` is two addresses, for which Fastify would open a second server that nothing here watches over. */
+function resolveHost(host: string | undefined, production: boolean): string {
+  if (host === undefined) return production ? '0.0.0.0' : '127.0.0.1'
+  return host === 'localhost' ? '127.0.0.1' : host
 }
 
 function resolveOrigins(origins: string | undefined, production: boolean): Config['CORS_ORIGINS'] {

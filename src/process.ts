@@ -4,6 +4,9 @@ import { type Config, loadConfig } from './config.ts'
 import { StartupError } from './lib/exit-codes.ts'
 import { createLogger } from './lib/log.ts'
 
+/** One Ctrl-C may reach us twice: from the terminal, and from npm, which passes it on. */
+const TOGETHER_MS = 100
+
 export interface Surroundings {
   config: Config
   logger: Logger
@@ -55,14 +58,16 @@ function endOnBugs(logger: Logger) {
 
 function endOnSignals(logger: Logger): { running: Running | undefined } {
   const state: { running: Running | undefined } = { running: undefined }
-  let ending = false
+  let endingSince: number | undefined
 
   const end = async (cause: string, why: Ending) => {
-    if (ending) {
+    if (endingSince !== undefined) {
+      // A supervisor may tell its processes what the whole group was told already; it has its own way to insist.
+      if (cluster.isWorker || Date.now() - endingSince < TOGETHER_MS) return
       logger.warn({ cause }, 'told twice: ending at once')
       process.exit(1)
     }
-    ending = true
+    endingSince = Date.now()
     logger.info({ cause }, 'stopping')
     await state.running?.stop(why)
     logger.info('stopped')

@@ -18,6 +18,9 @@ import { connectRedis } from './redis/connect.ts'
 /** The argument by which the supervisor marks a process that replaces one which still serves. */
 export const SUCCESSOR = '--successor'
 
+/** What closing the database may take, of the time in which the process has to be gone. */
+const CLOSE_MS = 2_000
+
 /** Long enough for a request that left the client before it could know, short enough for a person who waits. */
 const IDLE_CONNECTION_MS = 500
 
@@ -35,6 +38,8 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
 
   const prepared = isSuccessor ? Promise.resolve() : prepareSchema()
   prepared.then(announce, error => {
+    // Its database was closed under it.
+    if (isEnding(lifecycle.phase)) return
     logger.fatal({ err: error }, 'could not migrate')
     process.exit(1)
   })
@@ -45,7 +50,7 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
       const cut = await drain(app.server, connections, {
         delayMs: why !== 'told' ? 0 : config.SHUTDOWN_DELAY_SECONDS * 1000,
         idleMs: why === 'impatient' ? 0 : IDLE_CONNECTION_MS,
-        graceMs: config.SHUTDOWN_GRACE_SECONDS * 1000,
+        graceMs: Math.max(config.SHUTDOWN_GRACE_SECONDS * 1000 - CLOSE_MS, 0),
       })
       if (cut > 0) logger.warn({ cut }, 'the time to stop ran out: connections were cut')
       await app.close()
@@ -69,7 +74,8 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
     const { port } = app.server.address() as AddressInfo
     logger.info({ address, port, version: packageVersion, database: database.kind }, 'ready')
     process.send?.('ready')
-    if (!cluster.isWorker) banner(process.stdout, address, dataPlace(database, config))
+    if (!cluster.isWorker || cluster.worker?.id === 1)
+      banner(process.stdout, address, dataPlace(database, config))
   }
 }
 

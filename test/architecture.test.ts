@@ -55,7 +55,7 @@ const layers: Record<string, string[]> = {
   'worker.ts': ['config.ts', 'db', 'lib', 'process.ts'],
   'cluster.ts': ['lib', 'process.ts', 'server.ts'],
   commands: ['app.ts', 'config.ts', 'db', 'lib', 'redis'],
-  'cli.ts': ['commands', 'config.ts', 'lib'],
+  'cli.ts': ['commands', 'config.ts', 'db', 'lib'],
 }
 
 const room = (path: string) => path.split('/', 1)[0] ?? path

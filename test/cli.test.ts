@@ -124,6 +124,15 @@ test('config masks secrets and tells faults', async t => {
   t.equal((await plinth(t, ['config'], { PORT: 'x' })).code, 78)
 })
 
+test('a mistake, or a server that is away, is one sentence', async t => {
+  const typo = await plinth(t, ['config', '--typo'])
+  t.equal(typo.code, 64)
+  t.match(typo.output, /--typo/)
+  t.notMatch(typo.output, /^\s+at /m)
+  const away = await plinth(t, ['migrate'], { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' })
+  t.strictSame(away, { code: 69, output: 'The database cannot be reached.' })
+})
+
 test('openapi --check passes on what is committed, without any database', async t => {
   t.equal((await plinth(t, ['openapi', '--check'], { DATABASE_URL: 'postgres://127.0.0.1:1/none' })).code, 0)
 })

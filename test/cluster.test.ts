@@ -50,6 +50,15 @@ if (serverUrl !== undefined) {
     t.equal((await server.exit).code, 0)
   })
 
+  test('a signal to the whole group ends everything in order', async t => {
+    const server = await start(t, { SHUTDOWN_DELAY_SECONDS: '0.3' })
+    for (const pid of await server.ready(2)) process.kill(pid, 'SIGTERM')
+    server.child.kill('SIGTERM')
+    t.strictSame(await server.exit, { code: 0, signal: null })
+    t.notMatch(server.output(), 'told twice')
+    t.equal(server.output().match(/"msg":"stopped"/g)?.length, 3)
+  })
+
   test('a rolling restart under load loses no request', async t => {
     const server = await start(t)
     await server.ready(2)

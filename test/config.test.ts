@@ -94,7 +94,7 @@ test('every fault is reported at once, by name, without its value', async t => {
     RATELIMIT_ENABLED: 'planted',
     TRUST_PROXY: '10.0.0.0/99',
     WEB_CONCURRENCY: '0',
-    SHUTDOWN_GRACE_SECONDS: '-1',
+    SHUTDOWN_DELAY_SECONDS: '-1',
   }
   const faults = faultsOf(wrong)
   t.strictSame(faults.map(fault => fault.split(' ')[0]).sort(), Object.keys(wrong).sort())
@@ -126,6 +126,11 @@ test('production demands a database and a real secret', async t => {
   t.equal(config.HOST, '0.0.0.0')
   t.strictSame(config.CORS_ORIGINS, [])
   t.equal(parseConfig({ ...production, MIGRATE_ON_START: 'true' }).MIGRATE_ON_START, true)
+})
+
+test('the delay is a part of the grace', async t => {
+  t.match(faultsOf({ SHUTDOWN_DELAY_SECONDS: '30' }), [/^SHUTDOWN_DELAY_SECONDS must not be longer/])
+  t.equal(parseConfig({ JWT_SECRET_KEY, HOST: 'localhost' }).HOST, '127.0.0.1')
 })
 
 test('several processes cannot share the embedded database', async t => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { start } from 'node:repl'
 import { text } from 'node:stream/consumers'
@@ -38,8 +38,8 @@ async function converse(context: object, dataDir: string) {
   process.stdout.write(WELCOME)
   const repl = start({ prompt: 'plinth> ' })
   Object.assign(repl.context, context)
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  repl.setupHistory(join(dataDir, 'shell-history'), () => {})
+  // In production there is no such directory, and nowhere to make it.
+  if (existsSync(dataDir)) repl.setupHistory(join(dataDir, 'shell-history'), () => {})
   await once(repl, 'exit')
 }
 

@@ -20,7 +20,6 @@ const CHECK_EVERY_MS = 1_000
  */
 export function watchedSockets(limitMs: number) {
   const sockets = new Map<DriverSocket, { read: number; since: number }>()
-  let attempts = 0
 
   const timer = setInterval(() => {
     for (const [socket, seen] of sockets) {
@@ -34,9 +33,8 @@ export function watchedSockets(limitMs: number) {
   timer.unref()
 
   return {
-    open({ host, port, path }: Target): Socket {
-      // Several hosts in the URL are tried in turn, one per attempt.
-      const turn = attempts++ % host.length
+    /** `turn` counts the hosts that this connection has tried in vain; our patch passes it on. */
+    open({ host, port, path }: Target, turn = 0): Socket {
       const socket = new Socket()
       // postgres.js listens a moment later; what fails at once, such as ENETUNREACH, would find nobody and end the process.
       setImmediate(() =>

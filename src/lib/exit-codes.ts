@@ -1,5 +1,8 @@
 // The BSD sysexits that service managers know.
 
+/** A command was called with words that it does not know. */
+export const EXIT_USAGE = 64
+
 /** The environment has faults: starting again cannot help. */
 export const EXIT_CONFIG = 78
 

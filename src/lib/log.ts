@@ -3,11 +3,16 @@ import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'p
 const SECRET_KEYS = [
   'authorization',
   'cookie',
+  '["set-cookie"]',
+  '["x-api-key"]',
   'password',
+  'current_password',
+  'new_password',
   'secret',
   'token',
   'access_token',
   'refresh_token',
+  'mfa_token',
 ]
 
 const options = {
@@ -16,7 +21,10 @@ const options = {
   // Fastify logs requests here and there by itself; a query may hold anything.
   serializers: { err: describeError, req: ({ method }: { method?: string }) => ({ method }) },
   // The second line of defence: nothing here logs headers or bodies in the first place.
-  redact: { paths: SECRET_KEYS.flatMap(key => [key, `*.${key}`]), censor: '[redacted]' },
+  redact: {
+    paths: SECRET_KEYS.flatMap(key => [key, key.startsWith('[') ? `*${key}` : `*.${key}`]),
+    censor: '[redacted]',
+  },
 } satisfies LoggerOptions
 
 /** JSON lines on standard output; for people, when that is a terminal. */
@@ -62,12 +70,18 @@ export function describeError(error: unknown): ErrorDescription {
     message: publicMessage(error, code),
     ...(code !== undefined && { code }),
     ...(constraint_name !== undefined && { constraint: constraint_name }),
-    stack: (error.stack ?? '')
+    stack: framesOf(error)
       .split('\n')
       .filter(line => /^\s+at /.test(line))
       .map(line => line.trim()),
     ...(error.cause !== undefined && { cause: describeError(error.cause) }),
   }
+}
+
+/** What follows the message, which begins a stack and may look like frames itself. */
+function framesOf({ stack = '', message }: Error): string {
+  const start = stack.indexOf(message)
+  return start === -1 ? stack : stack.slice(start + message.length)
 }
 
 function publicMessage(error: Error, code: unknown): string {

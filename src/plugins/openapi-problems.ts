@@ -52,9 +52,9 @@ export function possibleProblems(
   config: FastifyContextConfig,
 ): ProblemConstructor[] {
   const { access, operational, problems = [] } = config
-  const { body, params, querystring } = schema
+  const { body, params, querystring, headers: conditions } = schema
   return [
-    ...(body || params || querystring ? [ValidationFailed] : []),
+    ...(body || params || querystring || conditions ? [ValidationFailed] : []),
     ...(body ? [MalformedJson, PayloadTooLarge, UnsupportedMediaType] : []),
     InvalidText,
     MalformedRequest,
@@ -80,7 +80,11 @@ export function addProblems(
     const responses = operation.responses ?? {}
     for (const [status, response] of Object.entries(responses)) {
       if (response.description === 'Default Response') response.description = STATUS_CODES[status]
-      response.headers = { ...headerRef('X-Request-Id'), ...(response.headers as Json | undefined) }
+      response.headers = {
+        ...headerRef('X-Request-Id'),
+        ...headersOfStatus[Number(status)],
+        ...(response.headers as Json | undefined),
+      }
     }
     for (const [status, definitions] of byStatus(problemsOf.get(operation.operationId ?? '') ?? [])) {
       // What a route says of a status itself goes first.

@@ -80,7 +80,8 @@ function toProblem(error: unknown, request: FastifyRequest): Problem {
   // Anything can be thrown, null too.
   const { code = '', statusCode = 500, validation } = (error ?? {}) as Partial<FastifyError>
   if (validation) return validationProblem(request)
-  if (request.raw.readableAborted) return new MalformedRequest('The body ended before it was complete.')
+  if (request.raw.readableAborted && !request.raw.complete)
+    return new MalformedRequest('The body ended before it was complete.')
   const known = frameworkProblems[code] ?? statusProblems[statusCode] ?? callersFault(statusCode)
   if (known) return new known[0](known[1], { cause: error })
   return databaseProblem(error) ?? new Internal('Something went wrong on our side.', { cause: error })

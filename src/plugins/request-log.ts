@@ -4,7 +4,7 @@ import { pathOf } from './problems.ts'
 
 const LONGEST_PATH = 500
 
-/** One line per request, when it is answered. Only names and numbers: no query, header or body can bring a secret along. */
+/** One line per request, when it is answered. No query, header or body, which could bring a secret along. */
 export class RequestLog extends LogController {
   constructor() {
     super({ requestIdLogLabel: 'request_id' })

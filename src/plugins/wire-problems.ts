@@ -13,6 +13,9 @@ import { problemBody } from './problems.ts'
 import { newRequestId, requestId } from './request-id.ts'
 import { SECURITY_HEADERS } from './security-headers.ts'
 
+/** How long a refused client may take to read why. */
+const LINGER_MS = 2_000
+
 /** Where Node keeps the answer that a socket is waiting for, and the request it answers. */
 type ServerSocket = Socket & { _httpMessage?: ServerResponse & { req: IncomingMessage } }
 
@@ -60,6 +63,8 @@ function endWith(socket: Socket, problem: Problem, log: FastifyBaseLogger) {
   const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`)
   const { statusCode, definition } = problem
   log.info({ request_id: id, status: statusCode, problem: definition.code }, 'connection refused')
+  // The other side may never close; it has had its answer.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
   socket.end(`HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode]}\r\n${lines.join('')}\r\n${body}`)
 }
 

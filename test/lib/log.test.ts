@@ -11,17 +11,20 @@ test('an error is told with its causes and frames', t => {
 })
 
 test('the values that people sent are not', t => {
-  const query = Object.assign(new Error('Failed query: select $1\nparams: planted'), {
-    query: 'select $1',
-    params: ['planted'],
-    cause: Object.assign(new Error('invalid input syntax for type uuid: "planted "quoted" planted"'), {
-      code: '22P02',
-      detail: 'Key (email)=(planted) already exists.',
-      where: 'planted',
-      hint: 'planted',
-      constraint_name: 'users_email_key',
-    }),
-  })
+  const query = Object.assign(
+    new Error('Failed query: select $1\nparams: planted\n    at planted (planted.ts:1:1)'),
+    {
+      query: 'select $1',
+      params: ['planted'],
+      cause: Object.assign(new Error('invalid input syntax for type uuid: "planted "quoted" planted"'), {
+        code: '22P02',
+        detail: 'Key (email)=(planted) already exists.',
+        where: 'planted',
+        hint: 'planted',
+        constraint_name: 'users_email_key',
+      }),
+    },
+  )
   t.notMatch(JSON.stringify(describeError(query)), /planted/)
   t.match(describeError(query), {
     message: 'Failed query: select $1',

@@ -54,7 +54,10 @@ test('what is logged by hand is redacted too', async t => {
     routes: async app => {
       app.get('/careless', probe('careless'), async request => {
         request.log.info(
-          { password: 'planted', headers: { authorization: 'planted', cookie: 'planted' } },
+          {
+            password: 'planted',
+            headers: { authorization: 'planted', cookie: 'planted', 'x-api-key': 'planted' },
+          },
           'careless',
         )
         return {}
