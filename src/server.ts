@@ -74,6 +74,7 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
     const { port } = app.server.address() as AddressInfo
     logger.info({ address, port, version: packageVersion, database: database.kind }, 'ready')
     process.send?.('ready')
+    // In a cluster, the first process speaks for all.
     if (!cluster.isWorker || cluster.worker?.id === 1)
       banner(process.stdout, address, dataPlace(database, config))
   }

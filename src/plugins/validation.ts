@@ -66,7 +66,7 @@ function bodyValidator(first: Validate, compileThorough: () => Validate): Valida
   const validate: Validate = value => {
     if (first(value)) return true
     validate.errors = first.errors
-    if (countValues(value) <= MOST_VALUES) {
+    if (isOfOrdinarySize(value)) {
       thorough ??= compileThorough()
       if (!thorough(value)) validate.errors = thorough.errors
     }
@@ -75,21 +75,19 @@ function bodyValidator(first: Validate, compileThorough: () => Validate): Valida
   return validate
 }
 
-/** How many values there are in a parsed body, as far as it matters. */
-function countValues(value: unknown): number {
-  const pending = [value]
-  let count = 0
-  while (pending.length > 0 && count <= MOST_VALUES) {
+/** Stops counting as soon as the answer is known. */
+function isOfOrdinarySize(body: unknown): boolean {
+  const pending = [body]
+  let count = 1
+  while (pending.length > 0) {
     const next = pending.pop()
-    count++
-    if (typeof next === 'object' && next !== null) {
-      for (const child of Object.values(next)) {
-        pending.push(child)
-        if (pending.length > MOST_VALUES) return pending.length
-      }
-    }
+    if (typeof next !== 'object' || next === null) continue
+    const children = Object.values(next)
+    count += children.length
+    if (count > MOST_VALUES) return false
+    pending.push(...children)
   }
-  return count
+  return true
 }
 
 const parts = [
