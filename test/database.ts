@@ -5,37 +5,39 @@ import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import postgres from 'postgres'
 import t from 'tap'
+import { jobs } from '../src/background.ts'
 import { embeddedDatabase, embeddedExtensions } from '../src/db/embedded.ts'
-import { migrate } from '../src/db/migrate.ts'
 import { connectPostgres } from '../src/db/postgres.ts'
 import type { Database } from '../src/db/types.ts'
 import { packageRoot } from '../src/lib/package.ts'
+import { prepareDatabase } from '../src/prepare.ts'
 import { testConfig } from './helper.ts'
 
 /** Set, the suite runs on this server: each test file gets a database of its own there, cloned from a template. */
 export const serverUrl = process.env.TEST_DATABASE_URL
 
-/** Changes when a migration does, or the embedded Postgres. */
+/** Changes when what the database is prepared with does, or the embedded Postgres. */
 const version = schemaVersion()
 
 let own: Promise<Database> | undefined
 
 /** The database of this test file. Each file is a process, so this is made once and ended with it. */
 export function testDatabase(): Promise<Database> {
-  own ??= open()
+  own ??= anotherDatabase(t)
   return own
 }
 
-async function open(): Promise<Database> {
+/** A database that only this test has. */
+export async function anotherDatabase(test: Pick<typeof t, 'teardown'>): Promise<Database> {
   if (serverUrl === undefined) {
     const client = await PGlite.create({ loadDataDir: await snapshot(), extensions: embeddedExtensions })
     const database = embeddedDatabase(client)
-    t.teardown(() => database.close())
+    test.teardown(() => database.close())
     return database
   }
-  const url = await createServerDatabase(t)
+  const url = await createServerDatabase(test)
   const database = connectPostgres(url, testConfig())
-  t.teardown(() => database.close())
+  test.teardown(() => database.close())
   return database
 }
 
@@ -65,7 +67,7 @@ async function templateDatabase(admin: postgres.Sql): Promise<string> {
     await admin`drop database if exists ${admin(unfinished)} with (force)`
     await admin`create database ${admin(unfinished)}`
     const database = connectPostgres(withDatabase(unfinished), testConfig())
-    await migrate(database)
+    await prepareDatabase(database)
     await database.close()
     await admin`alter database ${admin(unfinished)} rename to ${admin(name)}`
   }
@@ -85,7 +87,7 @@ async function snapshot(): Promise<Blob> {
   const file = join(directory, `snapshot-${version}.tar`)
   if (!existsSync(file)) {
     const client = await PGlite.create({ extensions: embeddedExtensions })
-    await migrate(embeddedDatabase(client))
+    await prepareDatabase(embeddedDatabase(client))
     const dump = await client.dumpDataDir('none')
     await client.close()
     mkdirSync(directory, { recursive: true })
@@ -106,5 +108,8 @@ function schemaVersion(): string {
   }
   hash.update(createRequire(import.meta.url).resolve('@electric-sql/pglite'))
   hash.update(readFileSync(join(packageRoot, 'package-lock.json')))
+  // What is prepared beside the migrations: a queue for each job, and the partitions of the month.
+  hash.update(jobs.map(({ name }) => name).join())
+  hash.update(new Date().toISOString().slice(0, 7))
   return hash.digest('hex').slice(0, 12)
 }

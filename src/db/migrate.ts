@@ -1,15 +1,10 @@
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
-import type { Logger } from 'pino'
 import { packageRoot } from '../lib/package.ts'
-import { isConnectionFailure, isMissingTable } from './errors.ts'
+import { isMissingTable } from './errors.ts'
 import { firstRow } from './rows.ts'
-import type { Database, Db } from './types.ts'
-
-const FIRST_RETRY_MS = 250
-const LONGEST_RETRY_MS = 4_000
+import type { Db } from './types.ts'
 
 const migrationsFolder = join(packageRoot, 'drizzle')
 
@@ -18,39 +13,23 @@ const knownMigrations = (): MigrationMeta[] => readMigrationFiles({ migrationsFo
 
 /**
  * Applies what is missing, each migration in its own transaction with its entry in drizzle's journal,
- * so a failure leaves the earlier ones applied and the failed one undone.
- * Returns how many were applied.
+ * so a failure leaves the earlier ones applied and the failed one undone. Returns how many were applied.
  */
 export async function migrate(
-  database: Database,
+  db: Db,
   onProgress: (done: number, total: number) => void = () => {},
 ): Promise<number> {
-  return database.exclusively(async db => {
-    await db.execute(sql`create schema if not exists drizzle`)
-    await db.execute(
-      sql`create table if not exists drizzle.__drizzle_migrations (id serial primary key, hash text not null, created_at bigint)`,
-    )
-    const last = await lastApplied(db)
-    const pending = knownMigrations().filter(migration => migration.folderMillis > last)
-    for (const [index, migration] of pending.entries()) {
-      await apply(db, migration)
-      onProgress(index + 1, pending.length)
-    }
-    return pending.length
-  })
-}
-
-/** Migrates as soon as the server answers: a database that starts later than we do is not a reason to die. */
-export async function migrateWhenReachable(database: Database, logger: Logger): Promise<number> {
-  for (let delay = FIRST_RETRY_MS; ; delay = Math.min(delay * 2, LONGEST_RETRY_MS)) {
-    try {
-      return await migrate(database)
-    } catch (error) {
-      if (!isConnectionFailure(error)) throw error
-      logger.warn({ err: error, retry_in_ms: delay }, 'the database cannot be reached yet')
-      await sleep(delay)
-    }
+  await db.execute(sql`create schema if not exists drizzle`)
+  await db.execute(
+    sql`create table if not exists drizzle.__drizzle_migrations (id serial primary key, hash text not null, created_at bigint)`,
+  )
+  const last = await lastApplied(db)
+  const pending = knownMigrations().filter(migration => migration.folderMillis > last)
+  for (const [index, migration] of pending.entries()) {
+    await apply(db, migration)
+    onProgress(index + 1, pending.length)
   }
+  return pending.length
 }
 
 function apply(db: Db, migration: MigrationMeta): Promise<void> {

@@ -78,6 +78,13 @@ export function describeError(error: unknown): ErrorDescription {
   }
 }
 
+/** The innermost cause: "Failed query: select 1" says less than "connection refused". */
+export function rootCause(error: unknown): ErrorDescription {
+  let description = describeError(error)
+  while (description.cause !== undefined) description = description.cause
+  return description
+}
+
 /** What follows the message, which begins a stack and may look like frames itself. */
 function framesOf({ stack = '', message }: Error): string {
   const start = stack.indexOf(message)
@@ -85,7 +92,8 @@ function framesOf({ stack = '', message }: Error): string {
 }
 
 function publicMessage(error: Error, code: unknown): string {
-  if ('query' in error && 'params' in error) return `Failed query: ${error.query}`
+  // Drizzle's; PGlite has the same properties on the cause.
+  if ('query' in error && error.message.startsWith('Failed query')) return `Failed query: ${error.query}`
   // Class 22, "data exception", is the one whose messages quote values.
   if (typeof code === 'string' && /^22...$/.test(code)) return error.message.replace(/".*"/s, '"…"')
   // JSON.parse quotes the text around the fault.

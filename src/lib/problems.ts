@@ -19,6 +19,14 @@ export const MalformedJson = defineProblem({
     'Send one complete JSON value, encoded in UTF-8, without the keys `__proto__` and `constructor.prototype`.',
 })
 
+export const InvalidCursor = defineProblem({
+  code: 'invalid_cursor',
+  status: 400,
+  title: 'Invalid cursor',
+  explanation: 'The cursor is damaged, or belongs to another list.',
+  remedy: 'Use `next_cursor` of the page before, unchanged, or begin again without a cursor.',
+})
+
 export const InvalidText = defineProblem({
   code: 'invalid_text',
   status: 400,

@@ -27,3 +27,14 @@ export const OneOf = <const T extends string[]>(
 export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
 
 export const Id = Type.String({ format: 'uuid' })
+
+/** A value or `null`. Written as a list of types, because Ajv would coerce through a union. */
+export function Nullable<T extends TSchema>(schema: T, options: { description?: string } = {}) {
+  return Type.Unsafe<Static<T> | null>({ ...schema, ...options, type: [schema.type, 'null'] })
+}
+
+/** A moment in a URL: `Timestamp` is what answers hold, this is text. */
+export const Moment = (options: { description?: string } = {}) =>
+  Type.String({ format: 'date-time', ...options })
+
+export const isUuid = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)

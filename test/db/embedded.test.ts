@@ -5,6 +5,7 @@ import { test } from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import { openEmbedded } from '../../src/db/embedded.ts'
 import { allRows, firstRow } from '../../src/db/rows.ts'
+import { anotherDatabase } from '../database.ts'
 import { testConfig } from '../helper.ts'
 import { run, temporaryDirectory } from '../processes.ts'
 
@@ -67,4 +68,13 @@ test('a database whose making was interrupted is made again', async t => {
   t.match(await firstRow(database.db, sql`select 1 as one`), { one: 1 })
   await database.close()
   t.notOk(existsSync(join(directory, 'database.new')))
+})
+
+test('statement after statement leaves room for everything else', async t => {
+  const { db } = await anotherDatabase(t)
+  let turns = 0
+  const timer = setInterval(() => turns++, 1)
+  t.teardown(() => clearInterval(timer))
+  for (let count = 0; count < 300; count++) await db.execute(sql`select 1`)
+  t.ok(turns > 3, `${turns} turns`)
 })

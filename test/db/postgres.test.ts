@@ -3,10 +3,11 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
 import { type Test, test } from 'tap'
-import { migrate, pendingMigrations } from '../../src/db/migrate.ts'
+import { pendingMigrations } from '../../src/db/migrate.ts'
 import { connectPostgres } from '../../src/db/postgres.ts'
 import { firstRow } from '../../src/db/rows.ts'
 import { inTransaction } from '../../src/db/transaction.ts'
+import { prepareDatabase } from '../../src/prepare.ts'
 import { createServerDatabase, serverUrl } from '../database.ts'
 import { build, probe, testConfig } from '../helper.ts'
 
@@ -168,7 +169,7 @@ if (serverUrl !== undefined) {
     const [first] = databases
     if (first === undefined) throw new Error('There are ten.')
     t.ok((await pendingMigrations(first.db)) > 0)
-    const applied = await Promise.all(databases.map(database => migrate(database)))
+    const applied = await Promise.all(databases.map(database => prepareDatabase(database)))
     t.equal(applied.filter(count => count > 0).length, 1)
     t.equal(await pendingMigrations(first.db), 0)
     const extension = await firstRow<{ found: boolean }>(

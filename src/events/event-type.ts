@@ -1,0 +1,30 @@
+import type { Static, TObject } from '@sinclair/typebox'
+
+/** A kind of change. Its name is the subject and a verb in the past tense, as in `item.published`. */
+export interface EventType<Fields extends TObject = TObject> {
+  name: `${string}.${string}`
+  subject: string
+  /**
+   * The fields that `changes` may show, and nothing else gets in. Take them from the schema of what clients see: a hash
+   * or a secret is not in it, so it cannot be in an event, whatever the row that is recorded holds.
+   */
+  fields: Fields
+}
+
+/** Every kind, for filters and documentation. Filled by `defineEvent`, so it cannot lag behind the code. */
+const catalogue = new Map<string, EventType>()
+
+export function defineEvent<Fields extends TObject>(
+  name: EventType['name'],
+  fields: Fields,
+): EventType<Fields> {
+  if (catalogue.has(name)) throw new Error(`The event type ${name} is defined twice.`)
+  const type = { name, subject: name.slice(0, name.indexOf('.')), fields }
+  catalogue.set(name, type)
+  return type
+}
+
+export const allEventTypes = (): readonly EventType[] => [...catalogue.values()]
+
+/** The state of a subject as far as its event shows it. A whole row may be passed: what is not a field is left out. */
+export type State<Fields extends TObject> = Partial<Static<Fields>>

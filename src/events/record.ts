@@ -1,0 +1,69 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { TObject } from '@sinclair/typebox'
+import type { Tx } from '../db/types.ts'
+import type { Actor } from '../lib/actor.ts'
+import { newId, timeOfId } from '../lib/id.ts'
+import type { EventType, State } from './event-type.ts'
+import { type Changes, events } from './tables.ts'
+
+interface Facts<Fields extends TObject> {
+  subject_id: string | null
+  /** Whose data it is about: that user sees the event. */
+  owner_id: string | null
+  /** Absent when the subject has just come into being. */
+  before?: State<Fields>
+  /** Absent when the subject has ceased to be. */
+  after?: State<Fields>
+}
+
+/** User agents are free text of any length; this much tells the program. */
+const MAX_USER_AGENT = 500
+
+/** Records what the caller's transaction changes; it is there when that commits, and not otherwise. */
+export async function record<Fields extends TObject>(
+  tx: Tx,
+  actor: Actor,
+  type: EventType<Fields>,
+  facts: Facts<Fields>,
+): Promise<void> {
+  await tx.insert(events).values(eventRow(actor, type, facts))
+}
+
+function eventRow<Fields extends TObject>(
+  { type: actor_type, id: actor_id, origin }: Actor,
+  type: EventType<Fields>,
+  { subject_id, owner_id, before, after }: Facts<Fields>,
+): typeof events.$inferInsert {
+  const id = newId()
+  return {
+    id,
+    // The same instant, so that the month of an event follows from either.
+    created_at: timeOfId(id),
+    type: type.name,
+    actor_type,
+    actor_id,
+    owner_id,
+    subject_type: type.subject,
+    subject_id,
+    request_id: origin.request_id,
+    ip: origin.ip,
+    user_agent: origin.user_agent?.slice(0, MAX_USER_AGENT) ?? null,
+    changes: changesBetween(type.fields, before, after),
+  }
+}
+
+/** The fields that differ. Of a change, only what both states mention: a field that was not read has not changed. */
+function changesBetween(
+  { properties }: TObject,
+  before: Record<string, unknown> | undefined,
+  after: Record<string, unknown> | undefined,
+): Changes {
+  const states = [before, after].filter(state => state !== undefined)
+  const changes: Changes = {}
+  for (const field of Object.keys(properties)) {
+    if (!states.every(state => Object.hasOwn(state, field))) continue
+    const [old, current] = [before?.[field] ?? null, after?.[field] ?? null]
+    if (!isDeepStrictEqual(old, current)) changes[field] = [old, current]
+  }
+  return changes
+}
