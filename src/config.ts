@@ -36,6 +36,10 @@ export const Environment = Type.Object({
     maximum: 256,
     description: 'Web processes; more than one needs DATABASE_URL',
   }),
+  WORKER: Type.Boolean({
+    default: true,
+    description: 'Whether web processes run background jobs too; false where `npm run worker` does',
+  }),
   LOG_LEVEL: Type.String({
     format: 'log-level',
     default: 'info',
@@ -79,6 +83,13 @@ export const Environment = Type.Object({
   }),
   MIGRATE_ON_START: Type.Optional(
     Type.Boolean({ description: 'Apply migrations when starting; default true, in production false' }),
+  ),
+  AUDIT_RETENTION_DAYS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 36_500,
+      description: 'How long events are kept, then dropped by whole months; default for ever',
+    }),
   ),
   REDIS_URL: Type.Optional(
     Type.String({

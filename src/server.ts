@@ -4,7 +4,6 @@ import { resolve } from 'node:path'
 import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
 import { connect } from './db/connect.ts'
-import { migrateWhenReachable } from './db/migrate.ts'
 import type { Database } from './db/types.ts'
 import { banner } from './lib/banner.ts'
 import { drain, trackConnections } from './lib/drain.ts'
@@ -14,6 +13,7 @@ import { isEnding, type Lifecycle } from './lib/lifecycle.ts'
 import { packageVersion } from './lib/package.ts'
 import { type Running, runProcess, type Surroundings } from './process.ts'
 import { connectRedis } from './redis/connect.ts'
+import { startWork } from './work.ts'
 
 /** The argument by which the supervisor marks a process that replaces one which still serves. */
 export const SUCCESSOR = '--successor'
@@ -36,6 +36,7 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
   if (isSuccessor) await prepareSchema()
   const address = await listen(() => app.listen({ host: config.HOST, port: config.PORT }), config)
 
+  const work = config.WORKER ? startWork(config, database, logger) : undefined
   const prepared = isSuccessor ? Promise.resolve() : prepareSchema()
   prepared.then(announce, error => {
     // Its database was closed under it.
@@ -47,11 +48,15 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
   return {
     async stop(why) {
       lifecycle.phase = why === 'replaced' ? 'replaced' : 'draining'
-      const cut = await drain(app.server, connections, {
-        delayMs: why !== 'told' ? 0 : config.SHUTDOWN_DELAY_SECONDS * 1000,
-        idleMs: why === 'impatient' ? 0 : IDLE_CONNECTION_MS,
-        graceMs: Math.max(config.SHUTDOWN_GRACE_SECONDS * 1000 - CLOSE_MS, 0),
-      })
+      const graceMs = Math.max(config.SHUTDOWN_GRACE_SECONDS * 1000 - CLOSE_MS, 0)
+      const [cut] = await Promise.all([
+        drain(app.server, connections, {
+          delayMs: why !== 'told' ? 0 : config.SHUTDOWN_DELAY_SECONDS * 1000,
+          idleMs: why === 'impatient' ? 0 : IDLE_CONNECTION_MS,
+          graceMs,
+        }),
+        work?.stop(why === 'impatient' ? 0 : graceMs),
+      ])
       if (cut > 0) logger.warn({ cut }, 'the time to stop ran out: connections were cut')
       await app.close()
       redis?.disconnect()
@@ -62,8 +67,8 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
   async function prepareSchema() {
     if (config.MIGRATE_ON_START) {
       lifecycle.phase = 'migrating'
-      const applied = await migrateWhenReachable(database, logger)
-      if (applied > 0) logger.info({ applied }, 'migrated')
+      const { prepareWhenReachable } = await import('./prepare.ts')
+      await prepareWhenReachable(database, logger)
     }
     // A signal may have come first.
     if (!isEnding(lifecycle.phase)) lifecycle.phase = 'serving'

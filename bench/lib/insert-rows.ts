@@ -1,8 +1,8 @@
 import { sql } from 'drizzle-orm'
 import { parseConfig } from '../../src/config.ts'
 import { connect } from '../../src/db/connect.ts'
-import { migrate } from '../../src/db/migrate.ts'
 import { allRows } from '../../src/db/rows.ts'
+import { prepareDatabase } from '../../src/prepare.ts'
 
 // A child of kill-nine.ts. It tells its parent, over IPC, what it has reached and which ids it has found or inserted.
 // With an argument `insert` it then inserts rows for ever, one transaction each.
@@ -33,7 +33,7 @@ process.disconnect()
 async function openDatabase() {
   tell({ kind: 'opening' })
   const opened = await connect(parseConfig(process.env))
-  await migrate(opened)
+  await prepareDatabase(opened)
   await opened.db.execute(
     sql`create table if not exists bench_row (id integer generated always as identity primary key, filler text not null)`,
   )

@@ -1,10 +1,10 @@
 import { sql } from 'drizzle-orm'
 import { buildApp } from '../../src/app.ts'
 import { connect } from '../../src/db/connect.ts'
-import { migrate } from '../../src/db/migrate.ts'
 import { firstRow } from '../../src/db/rows.ts'
 import { inTransaction } from '../../src/db/transaction.ts'
 import type { Database } from '../../src/db/types.ts'
+import { prepareDatabase } from '../../src/prepare.ts'
 import { type Running, runProcess, type Surroundings } from '../../src/process.ts'
 
 // The service with two routes that need the database: one statement on the pool, and one in a transaction.
@@ -24,7 +24,7 @@ await runProcess(startProbeServer)
 
 async function startProbeServer({ config: settings, logger }: Surroundings): Promise<Running> {
   const database = await connect(settings)
-  await migrate(database)
+  await prepareDatabase(database)
   const app = await buildApp(settings, { database, logger })
   app.get(
     '/api/v1/bench-probe',

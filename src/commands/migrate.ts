@@ -1,14 +1,12 @@
-import { loadConfig } from '../config.ts'
-import { connect } from '../db/connect.ts'
-import { migrate } from '../db/migrate.ts'
 import { Progress } from '../lib/progress.ts'
+import { prepareDatabase } from '../prepare.ts'
 import type { Command } from './command.ts'
+import { withDatabase } from './with-database.ts'
 
-const run: Command = async () => {
-  const database = await connect(loadConfig())
-  try {
+const run: Command = () =>
+  withDatabase(async database => {
     let progress: Progress | undefined
-    const applied = await migrate(database, (done, total) => {
+    const applied = await prepareDatabase(database, (done, total) => {
       progress ??= new Progress('Migrating', total)
       progress.update(done)
     })
@@ -16,9 +14,6 @@ const run: Command = async () => {
       applied === 0 ? 'The database is up to date.\n' : `Migrations applied: ${applied}.\n`,
     )
     return 0
-  } finally {
-    await database.close()
-  }
-}
+  })
 
 export default run

@@ -1,0 +1,5 @@
+import { expireEvents, makePartitions, sealEvents } from './domains/audit/jobs.ts'
+import type { Job } from './jobs/job.ts'
+
+/** Every job. `plinth migrate` makes their queues, and workers run them. */
+export const jobs: readonly Job[] = [expireEvents, makePartitions, sealEvents]

@@ -1,0 +1,166 @@
+import { sql } from 'drizzle-orm'
+import { isMissingTable } from '../db/errors.ts'
+import { allRows, firstRow } from '../db/rows.ts'
+import type { Db } from '../db/types.ts'
+import type { Job } from './job.ts'
+
+// What pg-boss has no function for, on its tables.
+
+export const JOB_STATES = ['created', 'retry', 'active', 'completed', 'cancelled', 'failed'] as const
+export type JobState = (typeof JOB_STATES)[number]
+
+/** How many of these jobs have no queue yet: they could not be enqueued. */
+export async function countMissingQueues(db: Db, jobs: readonly Job[]): Promise<number> {
+  const rows = await allRows<{ name: string }>(db, sql`select name from pgboss.queue`).catch(error => {
+    if (isMissingTable(error)) return []
+    throw error
+  })
+  const existing = new Set(rows.map(({ name }) => name))
+  return jobs.filter(({ name }) => !existing.has(name)).length
+}
+
+/** The queues in which something could be started now. */
+export async function dueQueues(db: Db): Promise<string[]> {
+  const rows = await allRows<{ name: string }>(
+    db,
+    sql`
+      select name from pgboss.queue where exists (
+        select from pgboss.job
+        where job.name = queue.name and state < 'active' and start_after < now()
+      )`,
+  )
+  return rows.map(({ name }) => name)
+}
+
+export interface Lease {
+  name: string
+  id: string
+  lease_seconds: number
+  output: object
+}
+
+/** Keeps running jobs from being given to another worker, and tells how far they are. */
+export async function renewLeases(db: Db, leases: readonly Lease[]): Promise<void> {
+  await db.execute(sql`
+    update pgboss.job set started_on = now(), expire_in = lease_seconds * interval '1 s', output = lease.output
+    from json_to_recordset(${JSON.stringify(leases)}::json)
+      as lease (name text, id uuid, lease_seconds int, output jsonb)
+    where job.name = lease.name and job.id = lease.id and state = 'active'`)
+}
+
+/** Gives a running job back, as if it had not been started. */
+export async function returnJob(db: Db, name: string, id: string): Promise<void> {
+  await db.execute(sql`
+    update pgboss.job set state = 'retry', started_on = null, start_after = now(), output = null
+    where name = ${name} and id = ${id} and state = 'active'`)
+}
+
+/** After this, its failure is its last. */
+export async function forgoRetries(db: Db, name: string, id: string): Promise<void> {
+  await db.execute(
+    sql`update pgboss.job set retry_limit = retry_count where name = ${name} and id = ${id} and state = 'active'`,
+  )
+}
+
+export interface QueueCounts {
+  name: string
+  counts: Record<JobState, number>
+}
+
+export async function countJobs(db: Db): Promise<QueueCounts[]> {
+  const columns = JOB_STATES.map(
+    state => sql`${state}::text, count(*) filter (where state = ${state}::pgboss.job_state)`,
+  )
+  return allRows<QueueCounts>(
+    db,
+    sql`
+      select queue.name, json_build_object(${sql.join(columns, sql`, `)}) as counts
+      from pgboss.queue left join pgboss.job on job.name = queue.name
+      group by queue.name order by queue.name`,
+  )
+}
+
+export interface JobRow {
+  id: string
+  name: string
+  state: JobState
+  priority: number
+  attempts: number
+  key: string | null
+  payload: Record<string, unknown>
+  request_id: string | null
+  output: Record<string, unknown> | null
+  created_at: string
+  start_after: string
+  started_at: string | null
+  completed_at: string | null
+}
+
+const jobColumns = sql`
+  job.id, job.name, state, priority, singleton_key as key,
+  retry_count + (started_on is not null)::int as attempts,
+  data->'payload' as payload, data->'origin'->>'request_id' as request_id, output,
+  ${isoTime('job.created_on')} as created_at, ${isoTime('start_after')} as start_after,
+  ${isoTime('started_on')} as started_at, ${isoTime('completed_on')} as completed_at`
+
+/** The drivers would answer in two different forms. */
+function isoTime(column: string) {
+  return sql.raw(`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
+}
+
+interface JobFilter {
+  name: string | undefined
+  state: JobState
+  /** Jobs older than this one: their ids are in order of time. */
+  before: string | undefined
+}
+
+/** Newest first. */
+export function listJobs(db: Db, { name, state, before }: JobFilter, limit: number): Promise<JobRow[]> {
+  return allRows<JobRow>(
+    db,
+    sql`
+      select ${jobColumns} from pgboss.job
+      where state = ${state}::pgboss.job_state
+        and ${name === undefined ? sql`true` : sql`name = ${name}`}
+        and ${before === undefined ? sql`true` : sql`id < ${before}::uuid`}
+      order by id desc limit ${limit}`,
+  )
+}
+
+/** Through the queues, because the table's key begins with the queue's name. */
+export function findJob(db: Db, id: string): Promise<JobRow | undefined> {
+  return firstRow<JobRow>(
+    db,
+    sql`
+      select ${jobColumns} from pgboss.queue join pgboss.job on job.name = queue.name
+      where job.id = ${id}::uuid`,
+  )
+}
+
+/** Gives a failed job all its tries again. False if it is not there, or has not failed. */
+export async function retryFailedJob(db: Db, id: string): Promise<boolean> {
+  const rows = await allRows(
+    db,
+    sql`
+      update pgboss.job
+      set state = 'retry', retry_limit = queue.retry_limit, retry_count = 0, started_on = null, completed_on = null,
+        start_after = now(), keep_until = now() + interval '10 years'
+      from pgboss.queue
+      where job.name = queue.name and id = ${id}::uuid and state = 'failed'
+      returning id`,
+  )
+  return rows.length > 0
+}
+
+/** False if it is not there, or runs. */
+export async function deleteJob(db: Db, id: string): Promise<boolean> {
+  const rows = await allRows(
+    db,
+    sql`
+      delete from pgboss.job
+      where name in (select name from pgboss.queue) and id = ${id}::uuid and state <> 'active'
+      returning id`,
+  )
+  return rows.length > 0
+}
