@@ -1,0 +1,44 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import type { Config } from '../config.ts'
+import { createVault, type Vault } from '../lib/vault.ts'
+
+/** A mail as it waits in its job. */
+const Letter = Type.Object({
+  id: Type.String(),
+  to: Type.String(),
+  template: Type.String(),
+  data: Type.Unknown(),
+})
+export type Letter = Static<typeof Letter>
+
+// Neither addresses nor links that are good once should lie in the table of jobs for its readers to find.
+
+export const sealLetter = (config: Config, letter: Letter): string =>
+  vaultOf(config).seal(JSON.stringify(letter))
+
+/** Throws without any of the content. */
+export function openLetter(config: Config, sealed: string): Letter {
+  const letter = parse(vaultOf(config).open(sealed))
+  if (!Value.Check(Letter, letter)) throw new Error('What was sealed is not a mail.')
+  return letter
+}
+
+/** The error of JSON.parse quotes the text. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const vaults = new WeakMap<Config, Vault>()
+
+function vaultOf(config: Config): Vault {
+  const existing = vaults.get(config)
+  if (existing !== undefined) return existing
+  const made = createVault(config.JWT_SECRET_KEY, 'mail')
+  vaults.set(config, made)
+  return made
+}

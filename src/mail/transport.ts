@@ -1,0 +1,33 @@
+import type { Config } from '../config.ts'
+import { createFileTransport } from './file-transport.ts'
+import { envelopeOf, type Transport } from './message.ts'
+import { smtpOptions } from './smtp.ts'
+
+const transports = new WeakMap<Config, Promise<Transport | undefined>>()
+
+/** Whether there is anything to send mail with; outside production there always is. */
+export const canSendMail = ({ MAIL_SERVER, NODE_ENV }: Config) =>
+  MAIL_SERVER !== undefined || NODE_ENV !== 'production'
+
+/** What sends the mails of this process; undefined where mail is off. */
+export function transportOf(config: Config): Promise<Transport | undefined> {
+  const existing = transports.get(config)
+  if (existing !== undefined) return existing
+  const made = createTransport(config)
+  transports.set(config, made)
+  return made
+}
+
+async function createTransport(config: Config): Promise<Transport | undefined> {
+  if (!canSendMail(config)) return undefined
+  // Only when the first mail is sent: most processes never send one.
+  const { default: nodemailer } = await import('nodemailer')
+  const options = smtpOptions(config)
+  if (options === undefined) return createFileTransport(nodemailer, config)
+  const smtp = nodemailer.createTransport(options)
+  return {
+    async send(message) {
+      await smtp.sendMail(envelopeOf(config, message))
+    },
+  }
+}
