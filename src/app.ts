@@ -2,15 +2,21 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import { jobs } from './background.ts'
 import type { Config } from './config.ts'
 import type { Database } from './db/types.ts'
 import * as domains from './domains/index.ts'
+import type { Job } from './jobs/job.ts'
 import type { Lifecycle } from './lib/lifecycle.ts'
 import './lib/problem-schema.ts'
 import { allComponents } from './lib/schema.ts'
+import { createMailer } from './mail/mailer.ts'
+import access from './plugins/access.ts'
+import accessToken, { readAccessToken } from './plugins/access-token.ts'
 import cors from './plugins/cors.ts'
 import input from './plugins/input.ts'
 import lifecycleGate from './plugins/lifecycle.ts'
+import mail from './plugins/mail.ts'
 import openapi from './plugins/openapi.ts'
 import { answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
 import { requestId } from './plugins/request-id.ts'
@@ -25,6 +31,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     database: Database
     redis: Redis | undefined
+    /** Every kind of job there is. */
+    jobs: readonly Job[]
   }
 }
 
@@ -80,6 +88,7 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   answerOnTheWire(app)
   app.decorate('database', database)
   app.decorate('redis', redis)
+  app.decorate('jobs', jobs)
   for (const schema of allComponents()) app.addSchema(schema)
 
   await app.register(securityHeaders)
@@ -89,6 +98,14 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   await app.register(cors, { origins: config.CORS_ORIGINS })
   await app.register(input)
   await app.register(lifecycleGate, { lifecycle })
+  await app.register(accessToken, {
+    secret: config.JWT_SECRET_KEY,
+    expiresInSeconds: config.JWT_ACCESS_TOKEN_EXPIRES,
+  })
+  await app.register(access, {
+    authenticate: token => readAccessToken(text => app.jwt.verify(text), token),
+  })
+  await app.register(mail, { mailer: createMailer(config) })
   await app.register(openapi, { tags: Object.values(domains).map(domain => domain.tag) })
 
   for (const { routes, prefix } of Object.values(domains)) await app.register(routes, { prefix })

@@ -1,5 +1,6 @@
 import { expireEvents, makePartitions, sealEvents } from './domains/audit/jobs.ts'
 import type { Job } from './jobs/job.ts'
+import { sendMail } from './mail/send.ts'
 
 /** Every job. `plinth migrate` makes their queues, and workers run them. */
-export const jobs: readonly Job[] = [expireEvents, makePartitions, sealEvents]
+export const jobs: readonly Job[] = [expireEvents, makePartitions, sealEvents, sendMail]

@@ -27,6 +27,21 @@ export const commands: Record<string, Entry> = {
     summary: 'Print the effective configuration, secrets masked; or the text of .env.example',
     load: () => import('./commands/config.ts'),
   },
+  jobs: {
+    usage: 'jobs list|retry|run',
+    summary: 'Count and list jobs [--state STATE]; retry ID; run NAME [PAYLOAD] here and now',
+    load: () => import('./commands/jobs.ts'),
+  },
+  audit: {
+    usage: 'audit verify|export',
+    summary: 'Compare all events with their seals; or print them as lines of JSON',
+    load: () => import('./commands/audit.ts'),
+  },
+  'mail-test': {
+    usage: 'mail-test ADDRESS',
+    summary: 'Queue a test mail to this address',
+    load: () => import('./commands/mail-test.ts'),
+  },
   shell: {
     usage: 'shell',
     summary: 'A prompt with db, sql, app, config and redis; reads a script from a pipe',

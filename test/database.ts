@@ -3,12 +3,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
+import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
 import t from 'tap'
 import { jobs } from '../src/background.ts'
 import { embeddedDatabase, embeddedExtensions } from '../src/db/embedded.ts'
 import { connectPostgres } from '../src/db/postgres.ts'
-import type { Database } from '../src/db/types.ts'
+import { firstRow } from '../src/db/rows.ts'
+import type { Database, Db } from '../src/db/types.ts'
 import { packageRoot } from '../src/lib/package.ts'
 import { prepareDatabase } from '../src/prepare.ts'
 import { testConfig } from './helper.ts'
@@ -73,6 +75,20 @@ async function templateDatabase(admin: postgres.Sql): Promise<string> {
   }
   await admin`select pg_advisory_unlock(hashtext('plinth test template'))`
   return name
+}
+
+/**
+ * Resolves when the order of all events is final. Transactions of other databases on the same server delay that,
+ * and the files of the suite run side by side.
+ */
+export async function eventsAreFinal(db: Db): Promise<void> {
+  for (let final = false; !final; ) {
+    const row = await firstRow<{ final: boolean }>(
+      db,
+      sql`select coalesce(bool_and(transaction_id < event_horizon()), true) as final from events`,
+    )
+    final = row?.final === true
+  }
 }
 
 function withDatabase(name: string): string {

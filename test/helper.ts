@@ -6,6 +6,8 @@ import type { Test } from 'tap'
 import { type App, buildApp } from '../src/app.ts'
 import { type Config, parseConfig } from '../src/config.ts'
 import type { Database } from '../src/db/types.ts'
+import type { Role } from '../src/lib/access.ts'
+import { newId } from '../src/lib/id.ts'
 import { createLoggerOn } from '../src/lib/log.ts'
 import { testDatabase } from './database.ts'
 
@@ -56,4 +58,10 @@ export function probe<const S extends object = object>(operationId: string, sche
   const config = { access: 'public' as const }
   const response = { 200: Type.Unknown() }
   return { config, schema: { operationId, summary: operationId, tags: ['test'], response, ...schema } }
+}
+
+/** The headers of a caller with this role. */
+export function signedIn(app: App, role: Role = 'admin', id = newId()) {
+  const token = app.jwt.sign({ sub: id, role, is_admin: role === 'admin', type: 'access' })
+  return { authorization: `Bearer ${token}` }
 }

@@ -2,13 +2,16 @@ import { constants } from 'node:fs'
 import { access, mkdir, statfs } from 'node:fs/promises'
 import { sql } from 'drizzle-orm'
 import nodemailer from 'nodemailer'
+import { jobs } from '../background.ts'
 import { type Config, loadConfig } from '../config.ts'
 import { connect } from '../db/connect.ts'
 import { pendingMigrations } from '../db/migrate.ts'
 import { firstRow } from '../db/rows.ts'
 import type { Database } from '../db/types.ts'
+import { countMissingQueues } from '../jobs/queries.ts'
 import { EXIT_TEMPORARY, StartupError } from '../lib/exit-codes.ts'
-import { describeError } from '../lib/log.ts'
+import { rootCause } from '../lib/log.ts'
+import { smtpOptions } from '../mail/smtp.ts'
 import { connectRedis } from '../redis/connect.ts'
 import type { Command } from './command.ts'
 
@@ -54,12 +57,9 @@ async function orFailure(check: Promise<Finding>): Promise<Finding> {
   }
 }
 
-/** The innermost message: "Failed query: select 1" says less than "connection refused". */
 function reason(error: unknown): string {
-  const description = describeError(error)
-  let innermost = description
-  while (innermost.cause !== undefined) innermost = innermost.cause
-  return innermost.message || String(innermost.code)
+  const { message, code } = rootCause(error)
+  return message || String(code)
 }
 
 async function checkDatabase(config: Config): Promise<Finding[]> {
@@ -91,7 +91,7 @@ async function checkConnection({ db, kind }: Database): Promise<Finding> {
 }
 
 async function checkMigrations({ db }: Database): Promise<Finding> {
-  const pending = await pendingMigrations(db)
+  const pending = (await pendingMigrations(db)) + (await countMissingQueues(db, jobs))
   return pending === 0 ? ok('up to date') : failed(`${pending} not applied: run \`plinth migrate\``)
 }
 
@@ -126,19 +126,9 @@ async function checkRedis(config: Config): Promise<Finding> {
 }
 
 async function checkMail(config: Config): Promise<Finding> {
-  if (config.MAIL_SERVER === undefined) return skipped('MAIL_SERVER is not set')
-  const transport = nodemailer.createTransport({
-    host: config.MAIL_SERVER,
-    port: config.MAIL_PORT,
-    secure: config.MAIL_USE_TLS && config.MAIL_PORT === 465,
-    requireTLS: config.MAIL_USE_TLS,
-    ...(config.MAIL_USERNAME !== undefined && {
-      auth: { user: config.MAIL_USERNAME, pass: config.MAIL_PASSWORD ?? '' },
-    }),
-    connectionTimeout: TIMEOUT_MS,
-    greetingTimeout: TIMEOUT_MS,
-    socketTimeout: TIMEOUT_MS,
-  })
+  const options = smtpOptions(config, TIMEOUT_MS)
+  if (options === undefined) return skipped('MAIL_SERVER is not set')
+  const transport = nodemailer.createTransport(options)
   try {
     await transport.verify()
     return ok(`${config.MAIL_SERVER}:${config.MAIL_PORT} takes mail`)

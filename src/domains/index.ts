@@ -1,4 +1,6 @@
 // Every domain, one line each; app.ts mounts them in this order.
 
+export { default as audit } from './audit/index.ts'
 export { default as documentation } from './documentation/index.ts'
 export { default as health } from './health/index.ts'
+export { default as jobs } from './jobs/index.ts'

@@ -20,6 +20,7 @@ export class RequestLog extends LogController {
         path: pathOf(request.url).slice(0, LONGEST_PATH),
         status: reply.statusCode,
         problem: reply.problem_code ?? undefined,
+        user_id: request.user?.id,
         ip: clientAddress(request),
         duration_ms: Math.round(reply.elapsedTime * 100) / 100,
       },

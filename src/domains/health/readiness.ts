@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { pendingMigrations } from '../../db/migrate.ts'
+import { countMissingQueues } from '../../jobs/queries.ts'
 import { type Phase, takesTraffic } from '../../lib/lifecycle.ts'
 
 /** A dependency that takes longer than this is as good as away: with the age of an answer, readiness tells within 2 s. */
@@ -23,7 +24,7 @@ interface Found {
 
 /** Measures when asked. */
 export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
-  const { database, redis, lifecycle } = app
+  const { database, redis, lifecycle, jobs } = app
   let last: { at: number; phase: Phase; checks: Promise<Record<string, Check>> } | undefined
 
   return async () => {
@@ -46,7 +47,8 @@ export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
     let pending = 0
     const [databaseCheck, redisCheck] = await Promise.all([
       check(true, async () => {
-        pending = await pendingMigrations(database.db)
+        const { db } = database
+        pending = (await pendingMigrations(db)) + (await countMissingQueues(db, jobs))
       }),
       // Without Redis the service goes on, with counters of its own in each process.
       redis && check(false, () => redis.ping()),

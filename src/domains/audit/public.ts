@@ -1,0 +1,2 @@
+export { exportEvents } from './export.ts'
+export { type Verification, verifyAudit } from './verify.ts'

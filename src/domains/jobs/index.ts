@@ -1,0 +1,99 @@
+import { countJobs, type JobRow, listJobs } from '../../jobs/queries.ts'
+import { ADMINS } from '../../lib/access.ts'
+import { keysetPage, readCursor } from '../../lib/keyset.ts'
+import { Conflict, InvalidCursor } from '../../lib/problems.ts'
+import { isUuid, ref } from '../../lib/schema.ts'
+import type { Domain } from '../domain.ts'
+import { Job, JobList, JobListParameters, JobParameters } from './schemas.ts'
+import { remove, retry } from './service.ts'
+
+const tags = ['jobs']
+
+export default {
+  prefix: '/api/v1/admin/jobs',
+  tag: { name: 'jobs', description: 'Background work, for those who run the service.' },
+  routes: async app => {
+    const { db } = app.database
+    const summaries = new Map(app.jobs.map(({ name, summary }) => [name, summary]))
+
+    app.get(
+      '',
+      {
+        config: { access: ADMINS, problems: [InvalidCursor] },
+        schema: {
+          operationId: 'listJobs',
+          summary: 'Count jobs by queue and state, and list the failed ones',
+          description: 'Completed jobs are counted for an hour; failed ones stay for 14 days.',
+          tags,
+          querystring: JobListParameters,
+          response: { 200: ref(JobList) },
+        },
+      },
+      async ({ query }) => {
+        const { cursor, per_page, name, state } = query
+        const before = readCursor('jobs', cursor, isUuid)
+        const [counts, jobs] = await Promise.all([
+          countJobs(db),
+          listJobs(db, { name, state, before }, per_page + 1),
+        ])
+        const queues = counts.map(queue => ({ ...queue, summary: summaries.get(queue.name) ?? null }))
+        return { queues, ...keysetPage('jobs', jobs.map(publicJob), per_page, ({ id }) => id) }
+      },
+    )
+
+    app.post(
+      '/:id/retry',
+      {
+        config: { access: ADMINS, problems: [Conflict] },
+        schema: {
+          operationId: 'retryJob',
+          summary: 'Run a failed job again, at once and with all its tries',
+          tags,
+          params: JobParameters,
+          response: { 200: ref(Job) },
+        },
+      },
+      async ({ params, actor }) => publicJob(await retry(db, actor, params.id)),
+    )
+
+    app.delete(
+      '/:id',
+      {
+        config: { access: ADMINS, problems: [Conflict] },
+        schema: {
+          operationId: 'deleteJob',
+          summary: 'Delete a job that does not run',
+          tags,
+          params: JobParameters,
+          response: { 204: { type: 'null', description: 'It is gone.' } },
+        },
+      },
+      async ({ params, actor }, reply) => {
+        await remove(db, actor, params.id)
+        return reply.code(204).send()
+      },
+    )
+  },
+} satisfies Domain
+
+/** Of a running job, `output` is where it has got to; of one that failed, why. */
+function publicJob({ output, created_at, start_after, started_at, completed_at, ...job }: JobRow) {
+  const {
+    error = null,
+    done,
+    total,
+  } = (output ?? {}) as {
+    error?: { type: string; message: string } | null
+    done?: number
+    total?: number
+  }
+  return {
+    ...job,
+    error,
+    progress: done === undefined || total === undefined ? null : { done, total },
+    created_at: new Date(created_at),
+    start_after: new Date(start_after),
+    started_at: started_at === null ? null : new Date(started_at),
+    completed_at: completed_at === null ? null : new Date(completed_at),
+  }
+}
