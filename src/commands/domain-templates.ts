@@ -8,6 +8,10 @@ export interface DomainNames {
   plural: string
   /** `LineItem`: schemas */
   Singular: string
+  /** `lineItemCreated`: the type of its first event */
+  event: string
+  /** `line_item`: the subject of its events */
+  singular: string
   /** `line item`: sentences */
   words: string
 }
@@ -20,6 +24,8 @@ export function domainFiles(names: DomainNames): Record<string, string> {
     [`${folder}/schemas.ts`]: schemas(names),
     [`${folder}/tables.ts`]: tables(names),
     [`${folder}/queries.ts`]: queries(names),
+    [`${folder}/events.ts`]: events(names),
+    [`${folder}/service.ts`]: service(names),
     [`test/domains/${names.kebab}.test.ts`]: test(names),
   }
 }
@@ -30,8 +36,9 @@ export const registration = ({ kebab, plural }: DomainNames) =>
 const routes = ({ kebab, Singular, words }: DomainNames) => `import { NotFound } from '../../lib/problems.ts'
 import { ref } from '../../lib/schema.ts'
 import type { Domain } from '../domain.ts'
-import { find${Singular}, insert${Singular} } from './queries.ts'
+import { find${Singular} } from './queries.ts'
 import { New${Singular}, ${Singular}, ${Singular}Params } from './schemas.ts'
+import { create${Singular} } from './service.ts'
 
 const config = { access: 'public' } as const
 const tags = ['${kebab}']
@@ -54,8 +61,8 @@ export default {
           response: { 201: ref(${Singular}) },
         },
       },
-      async (request, reply) => {
-        const created = await insert${Singular}(db, request.body)
+      async ({ actor, body }, reply) => {
+        const created = await create${Singular}(db, actor, body)
         return reply.code(201).header('location', \`/api/v1/${kebab}/\${created.id}\`).send(created)
       },
     )
@@ -109,12 +116,12 @@ export const ${plural} = pgTable('${snake}', {
 
 const queries = ({ plural, Singular }: DomainNames) => `import type { Static } from '@sinclair/typebox'
 import { eq } from 'drizzle-orm'
-import type { Db } from '../../db/types.ts'
+import type { Db, Tx } from '../../db/types.ts'
 import type { New${Singular}, ${Singular} } from './schemas.ts'
 import { ${plural} } from './tables.ts'
 
-export async function insert${Singular}(db: Db, values: Static<typeof New${Singular}>) {
-  const [created] = await db.insert(${plural}).values(values).returning()
+export async function insert${Singular}(tx: Tx, values: Static<typeof New${Singular}>) {
+  const [created] = await tx.insert(${plural}).values(values).returning()
   return created as Static<typeof ${Singular}>
 }
 
@@ -124,8 +131,33 @@ export async function find${Singular}(db: Db, id: string) {
 }
 `
 
-const test = ({ kebab, words }: DomainNames) => `import { test } from 'tap'
-import { build } from '../helper.ts'
+const events = ({ singular, event, Singular }: DomainNames) => `import { Type } from '@sinclair/typebox'
+import { defineEvent } from '../../events/event-type.ts'
+import { ${Singular} } from './schemas.ts'
+
+export const ${event} = defineEvent('${singular}.created', Type.Pick(${Singular}, ['name']))
+`
+
+const service = ({ event, Singular }: DomainNames) => `import type { Static } from '@sinclair/typebox'
+import { inTransaction } from '../../db/transaction.ts'
+import type { Db } from '../../db/types.ts'
+import { record } from '../../events/record.ts'
+import type { Actor } from '../../lib/actor.ts'
+import { ${event} } from './events.ts'
+import { insert${Singular} } from './queries.ts'
+import type { New${Singular} } from './schemas.ts'
+
+export function create${Singular}(db: Db, actor: Actor, values: Static<typeof New${Singular}>) {
+  return inTransaction(db, async tx => {
+    const after = await insert${Singular}(tx, values)
+    await record(tx, actor, ${event}, { subject_id: after.id, owner_id: actor.id, after })
+    return after
+  })
+}
+`
+
+const test = ({ kebab, singular, words }: DomainNames) => `import { test } from 'tap'
+import { build, signedIn } from '../helper.ts'
 
 const url = '/api/v1/${kebab}'
 
@@ -139,6 +171,11 @@ test('a ${words} is made and read', async t => {
   const found = await app.inject(String(created.headers.location))
   t.equal(found.statusCode, 200)
   t.strictSame(found.json(), created.json())
+
+  const audit = \`/api/v1/audit?subject_id=\${created.json().id}\`
+  const { data } = (await app.inject({ url: audit, headers: signedIn(app) })).json()
+  t.match(data, [{ type: '${singular}.created', changes: { name: [null, 'First'] } }])
+  t.equal(data.length, 1)
 })
 
 test('a ${words} that is not valid or not there is a problem', async t => {

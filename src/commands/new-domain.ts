@@ -61,6 +61,8 @@ function domainNames(name: string): DomainNames {
     snake: name.replaceAll('-', '_'),
     plural: lowerFirst(pascalCase(name)),
     Singular: capitalised,
+    event: `${lowerFirst(capitalised)}Created`,
+    singular: singular.replaceAll('-', '_'),
     words: singular.replaceAll('-', ' '),
   }
 }

@@ -33,6 +33,8 @@ export function connectPostgres(url: string, config: Timeouts): Database {
     socket: sockets.open,
     connection: {
       application_name: 'plinth',
+      // Compiling pays for reports, not for us: it made the verification of a million events 3.4 times slower.
+      jit: 'off',
       statement_timeout: config.DATABASE_STATEMENT_TIMEOUT_MS,
       lock_timeout: config.DATABASE_LOCK_TIMEOUT_MS,
       idle_in_transaction_session_timeout: config.DATABASE_IDLE_TRANSACTION_TIMEOUT_MS,

@@ -1,16 +1,26 @@
 import type { PGlite } from '@electric-sql/pglite'
 import type { Sql, TransactionSql } from 'postgres'
-import type { Db } from './types.ts'
+import type { Db, Tx } from './types.ts'
+
+// What Drizzle has no way to run goes to the driver below it.
 
 type Row = Record<string, unknown>
+type Client = Sql | TransactionSql | PGlite
 
 /**
- * SQL text of a library of ours, with numbered parameters, or as a script of several statements when there are none.
- * Drizzle has no way to run either, so this goes to the driver below it.
+ * SQL text of ours that is run so often that Postgres should parse and plan it once for each connection: a statement
+ * that Drizzle builds is parsed and planned each time, and one that it prepares runs outside the transaction.
  */
+export async function executePrepared(tx: Tx, text: string, values: unknown[]): Promise<Row[]> {
+  const client = clientOf(tx)
+  const parameters = values.map(toParameter)
+  if ('unsafe' in client) return client.unsafe(text, parameters as never[], { prepare: true })
+  return (await client.query<Row>(text, parameters)).rows
+}
+
+/** SQL text of a library, with numbered parameters, or as a script of several statements when there are none. */
 export async function executeText(db: Db, text: string, values: unknown[] = []): Promise<{ rows: Row[] }> {
-  const { client } = (db as unknown as { _: { session: { client: Sql | TransactionSql | PGlite } } })._
-    .session
+  const client = clientOf(db)
   const parameters = values.map(toParameter)
   if ('unsafe' in client) {
     if (values.length > 0) return { rows: await client.unsafe(text, parameters as never[]) }
@@ -19,6 +29,8 @@ export async function executeText(db: Db, text: string, values: unknown[] = []):
   if (values.length > 0) return client.query<Row>(text, parameters)
   return { rows: (await client.exec(text)).at(-1)?.rows ?? [] }
 }
+
+const clientOf = (db: Db) => (db as unknown as { _: { session: { client: Client } } })._.session.client
 
 /** On a connection of its own: a script may begin and end a transaction, which postgres.js refuses on a pool. */
 async function runScript(client: Sql, text: string): Promise<Row[]> {

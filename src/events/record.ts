@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { TObject } from '@sinclair/typebox'
+import { executePrepared } from '../db/raw.ts'
 import type { Tx } from '../db/types.ts'
 import type { Actor } from '../lib/actor.ts'
 import { newId, timeOfId } from '../lib/id.ts'
 import type { EventType, State } from './event-type.ts'
-import { type Changes, events } from './tables.ts'
+import type { Changes } from './tables.ts'
 
 interface Facts<Fields extends TObject> {
   subject_id: string | null
@@ -26,30 +27,29 @@ export async function record<Fields extends TObject>(
   type: EventType<Fields>,
   facts: Facts<Fields>,
 ): Promise<void> {
-  await tx.insert(events).values(eventRow(actor, type, facts))
+  await executePrepared(tx, INSERT, eventValues(actor, type, facts))
 }
 
-function eventRow<Fields extends TObject>(
+const INSERT = `
+  insert into events (
+    id, created_at, type, actor_type, actor_id, owner_id, subject_type, subject_id, request_id, ip, user_agent, changes
+  ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+
+function eventValues<Fields extends TObject>(
   { type: actor_type, id: actor_id, origin }: Actor,
-  type: EventType<Fields>,
+  { name, subject, fields }: EventType<Fields>,
   { subject_id, owner_id, before, after }: Facts<Fields>,
-): typeof events.$inferInsert {
+): unknown[] {
+  const { request_id, ip, user_agent } = origin
   const id = newId()
-  return {
-    id,
-    // The same instant, so that the month of an event follows from either.
-    created_at: timeOfId(id),
-    type: type.name,
-    actor_type,
-    actor_id,
-    owner_id,
-    subject_type: type.subject,
-    subject_id,
-    request_id: origin.request_id,
-    ip: origin.ip,
-    user_agent: origin.user_agent?.slice(0, MAX_USER_AGENT) ?? null,
-    changes: changesBetween(type.fields, before, after),
-  }
+  // The same instant, so that the month of an event follows from either.
+  const created_at = timeOfId(id)
+  const program = user_agent?.slice(0, MAX_USER_AGENT) ?? null
+  const changes = changesBetween(fields, before, after)
+  return [
+    ...[id, created_at, name, actor_type, actor_id, owner_id, subject, subject_id],
+    ...[request_id, ip, program, changes],
+  ]
 }
 
 /** The fields that differ. Of a change, only what both states mention: a field that was not read has not changed. */

@@ -1,11 +1,12 @@
+import { sql } from 'drizzle-orm'
 import PgBoss from 'pg-boss'
 import type { Logger } from 'pino'
 import { executeText } from '../db/raw.ts'
 import type { Db } from '../db/types.ts'
 import type { Job } from './job.ts'
 
-/** How often jobs are looked for whose worker has died: this comes on top of their lease. */
-const MAINTENANCE_SECONDS = 10
+/** How often one of the workers moves what is done to the archive, and empties that. */
+const CLEANING_SECONDS = 300
 
 /** Done jobs stay in the table that is polled for an hour, and a week in the archive; failed ones wait for a person. */
 const KEEP_COMPLETED_SECONDS = 3600
@@ -23,7 +24,7 @@ function createBoss(db: Db, { migrate, supervise }: { migrate: boolean; supervis
     migrate,
     supervise,
     schedule: false,
-    maintenanceIntervalSeconds: MAINTENANCE_SECONDS,
+    maintenanceIntervalSeconds: CLEANING_SECONDS,
     archiveCompletedAfterSeconds: KEEP_COMPLETED_SECONDS,
     archiveFailedAfterSeconds: KEEP_FAILED_SECONDS,
     deleteAfterDays: KEEP_ARCHIVED_DAYS,
@@ -39,13 +40,15 @@ export async function installJobs(db: Db, jobs: readonly Job[]): Promise<void> {
     await (existing.has(name) ? boss.updateQueue(name, queue) : boss.createQueue(name, queue))
   }
   await boss.stop({ graceful: false })
+  // Workers look for ended leases every few seconds, among all that was done in the last hour.
+  await db.execute(
+    sql`create index if not exists job_active on pgboss.job (started_on) where state = 'active'`,
+  )
 }
 
-/** For a worker, which also does the maintenance; of many, one at a time does. */
+/** For a worker; of many, one at a time cleans up. */
 export async function startBoss(db: Db, logger: Logger): Promise<PgBoss> {
   const boss = createBoss(db, { migrate: false, supervise: true })
-  boss.on('error', error =>
-    logger.warn({ err: error }, 'the maintenance of jobs failed; it will be tried again'),
-  )
+  boss.on('error', error => logger.warn({ err: error }, 'cleaning up jobs failed; it will be tried again'))
   return boss.start()
 }

@@ -1,6 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { sql } from 'drizzle-orm'
-import { allRows, firstRow } from '../db/rows.ts'
+import { executePrepared } from '../db/raw.ts'
+import { firstRow } from '../db/rows.ts'
 import type { Tx } from '../db/types.ts'
 import type { Actor } from '../lib/actor.ts'
 import { newId } from '../lib/id.ts'
@@ -14,9 +15,6 @@ interface EnqueueOptions {
   /** Not before this moment. */
   start_after?: Date
 }
-
-/** A job that nobody ran for so long is worth keeping all the same: workers may have been switched off. */
-const KEEP = sql.raw(`now() + interval '10 years'`)
 
 /** Puts a job on the caller's transaction: it is there when that commits, and not otherwise. Returns its id. */
 export async function enqueue<Payload extends TSchema>(
@@ -47,23 +45,24 @@ export async function insertJob(
   data: object,
   { key, priority = 0, start_after }: EnqueueOptions = {},
 ): Promise<boolean> {
-  const rows = await allRows(
-    tx,
-    sql`
-      insert into pgboss.job (
-        id, name, data, priority, start_after, singleton_key, policy,
-        retry_limit, retry_delay, retry_backoff, expire_in, keep_until, dead_letter
-      ) values (
-        ${id}, ${job.name}, ${JSON.stringify(data)}::jsonb, ${priority},
-        ${start_after?.toISOString() ?? sql`now()`}, ${key ?? null}, ${key === undefined ? 'standard' : 'short'},
-        ${job.retries}, ${job.backoff_seconds}, true, ${`${job.lease_seconds} s`}, ${KEEP},
-        ${job.dead_letter?.name ?? null}
-      )
-      on conflict do nothing
-      returning id`,
-  )
+  const rows = await executePrepared(tx, INSERT, [
+    ...[id, job.name, data, priority, start_after, key, key === undefined ? 'standard' : 'short'],
+    ...[job.retries, job.backoff_seconds, job.lease_seconds, job.dead_letter?.name],
+  ])
   return rows.length === 1
 }
+
+/** Kept for ten years: workers may have been switched off. */
+const INSERT = `
+  insert into pgboss.job (
+    id, name, data, priority, start_after, singleton_key, policy,
+    retry_limit, retry_delay, retry_backoff, expire_in, dead_letter, keep_until
+  ) values (
+    $1, $2, $3, $4, coalesce($5, now()), $6, $7,
+    $8, $9, true, $10 * interval '1 s', $11, now() + interval '10 years'
+  )
+  on conflict do nothing
+  returning id`
 
 async function lockWaiting(tx: Tx, job: Job, key: string): Promise<string | undefined> {
   const row = await firstRow<{ id: string }>(

@@ -48,6 +48,11 @@ export async function renewLeases(db: Db, leases: readonly Lease[]): Promise<voi
     where job.name = lease.name and job.id = lease.id and state = 'active'`)
 }
 
+/** For an embedded database that was just opened: whoever ran a job died with the process before. */
+export async function endAllLeases(db: Db): Promise<void> {
+  await db.execute(sql`update pgboss.job set expire_in = '0 s' where state = 'active'`)
+}
+
 /** Gives a running job back, as if it had not been started. */
 export async function returnJob(db: Db, name: string, id: string): Promise<void> {
   await db.execute(sql`

@@ -4,13 +4,16 @@ import type { Database } from '../db/types.ts'
 import { repeat } from '../lib/repeat.ts'
 import { startBoss } from './boss.ts'
 import type { Job } from './job.ts'
-import { dueQueues, renewLeases } from './queries.ts'
+import { dueQueues, endAllLeases, renewLeases } from './queries.ts'
 import { type RunningJob, runJob, type TakenJob } from './running-job.ts'
 import { createScheduler } from './schedule.ts'
 
 /** A job waits half as long on average. A look at idle queues costs Postgres a fraction of a millisecond. */
 const POLL_MS = 500
 const SCHEDULE_MS = 10_000
+
+/** On top of the lease, this is how long a job waits whose worker has died. */
+const EXPIRE_MS = 2_000
 const RENEW_MS = 1_000
 
 interface RunnerOptions {
@@ -29,6 +32,7 @@ export interface Runner {
 export async function startRunner({ config, database, logger, jobs }: RunnerOptions): Promise<Runner> {
   const { db } = database
   const boss = await startBoss(db, logger)
+  if (database.kind === 'embedded') await endAllLeases(db)
   const running = new Set<RunningJob>()
   const stopping = new AbortController()
   const schedule = createScheduler(db, jobs)
@@ -39,12 +43,13 @@ export async function startRunner({ config, database, logger, jobs }: RunnerOpti
     logger,
     failure: 'enqueueing what is scheduled',
   })
+  const expiring = repeat(() => boss.expire(), { every_ms: EXPIRE_MS, logger, failure: 'ending leases' })
   const renewing = repeat(renew, { every_ms: RENEW_MS, logger, failure: 'renewing leases' })
 
   return {
     async stop(graceMs) {
       stopping.abort()
-      await Promise.all([taking.end(), scheduling.end()])
+      await Promise.all([taking.end(), scheduling.end(), expiring.end()])
       await settledWithin(graceMs)
       await Promise.all([...running].map(job => job.putBack()))
       await renewing.end()
