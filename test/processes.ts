@@ -11,8 +11,8 @@ export interface Process {
   child: ChildProcess
   /** Everything it has printed so far. */
   output(): string
-  /** Resolves with the first line of the log, past or to come, whose message this is. */
-  logged(message: string): Promise<Record<string, unknown>>
+  /** Resolves with the first line of the log, past or to come, that has this message and these fields. */
+  logged(message: string, fields?: Record<string, unknown>): Promise<Record<string, unknown>>
   exit: Promise<{ code: number | null; signal: string | null }>
 }
 
@@ -53,10 +53,11 @@ export function run(
     child,
     exit,
     output: () => lines.join('\n'),
-    logged: message =>
+    logged: (message, fields = {}) =>
       new Promise((resolve, reject) => {
+        const sought = Object.entries({ ...fields, msg: message })
         const look = () => {
-          const found = lines.map(parse).find(line => line?.msg === message)
+          const found = lines.map(parse).find(line => sought.every(([name, value]) => line?.[name] === value))
           if (found === undefined) return
           waiting.delete(look)
           resolve(found)
