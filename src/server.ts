@@ -13,7 +13,7 @@ import { isEnding, type Lifecycle } from './lib/lifecycle.ts'
 import { packageVersion } from './lib/package.ts'
 import { type Running, runProcess, type Surroundings } from './process.ts'
 import { connectRedis } from './redis/connect.ts'
-import { startWork } from './work.ts'
+import { startWork, type Work } from './work.ts'
 
 /** The argument by which the supervisor marks a process that replaces one which still serves. */
 export const SUCCESSOR = '--successor'
@@ -36,9 +36,9 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
   if (isSuccessor) await prepareSchema()
   const address = await listen(() => app.listen({ host: config.HOST, port: config.PORT }), config)
 
-  const work = config.WORKER ? startWork(config, database, logger) : undefined
   const prepared = isSuccessor ? Promise.resolve() : prepareSchema()
-  prepared.then(announce, error => {
+  let work: Work | undefined
+  prepared.then(serve, error => {
     // Its database was closed under it.
     if (isEnding(lifecycle.phase)) return
     logger.fatal({ err: error }, 'could not migrate')
@@ -74,8 +74,9 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
     if (!isEnding(lifecycle.phase)) lifecycle.phase = 'serving'
   }
 
-  function announce() {
+  function serve() {
     if (isEnding(lifecycle.phase)) return
+    if (config.WORKER) work = startWork(config, database, logger)
     const { port } = app.server.address() as AddressInfo
     logger.info({ address, port, version: packageVersion, database: database.kind }, 'ready')
     process.send?.('ready')

@@ -10,7 +10,7 @@ import type { Runner } from './jobs/runner.ts'
 
 const LOOK_MS = 1_000
 
-interface Work {
+export interface Work {
   /** Resolves when jobs are being run, or when it was stopped before. */
   started: Promise<void>
   /** Gives running jobs this long to finish. */

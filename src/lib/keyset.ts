@@ -27,6 +27,14 @@ export const KeysetPagination = component(
 export const KeysetPage = <T extends TSchema>(entry: T) =>
   Type.Object({ data: Type.Array(ref(entry)), pagination: ref(KeysetPagination) })
 
+/** A page as a route's response, with the header that comes with it. */
+export const pageResponse = <T extends TSchema>(page: T) => ({
+  ...ref(page),
+  headers: {
+    Link: { type: 'string', description: 'Addresses of the `first` and, if there is one, the `next` page.' },
+  },
+})
+
 type Pagination = Static<typeof KeysetPagination>
 
 /** Of one row more than the page holds, which tells whether there is another page. */
@@ -42,6 +50,23 @@ export function keysetPage<Row>(
   const next_cursor = has_next ? encodeCursor(list, keyOf(last)) : null
   return { data, pagination: { per_page, has_next, next_cursor } }
 }
+
+/** Where the pages are, for the `Link` header (RFC 8288). */
+export function pageLinks(path: string, { next_cursor }: Pagination): string {
+  const [route = '', query] = path.split('?')
+  const first = new URLSearchParams(query)
+  first.delete('cursor')
+  const links = [link(route, first, 'first')]
+  if (next_cursor !== null) {
+    const next = new URLSearchParams(first)
+    next.set('cursor', next_cursor)
+    links.push(link(route, next, 'next'))
+  }
+  return links.join(', ')
+}
+
+const link = (route: string, query: URLSearchParams, relation: string) =>
+  `<${query.size > 0 ? `${route}?${query}` : route}>; rel="${relation}"`
 
 /** The key in a cursor, which must be one of this list. */
 export function readCursor(list: string, cursor: string | undefined, isKey: (key: string) => boolean) {

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { inTransaction } from '../db/transaction.ts'
 import { accessDenied } from '../events/access-denied.ts'
@@ -33,7 +33,9 @@ export default fp(
     })
 
     function admit(roles: readonly Role[]) {
-      return async (request: FastifyRequest) => {
+      return async (request: FastifyRequest, reply: FastifyReply) => {
+        // What only some may see, no cache may keep.
+        reply.header('cache-control', 'private, no-store')
         const user = authenticate(bearerToken(request))
         if (user === undefined) throw new Unauthenticated('The access token is not valid.')
         request.user = user

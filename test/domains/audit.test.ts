@@ -135,13 +135,14 @@ test('a walk by cursor sees each event once, whatever is added meanwhile', async
   const seen: string[] = []
   let query: string | null = `owner_id=${owner}&per_page=3`
   while (query) {
-    const answer: { json(): Page } = await app.inject({
+    const answer: { headers: { link?: unknown }; json(): Page } = await app.inject({
       url: `/api/v1/audit?${query}`,
       headers: signedIn(app),
     })
     const { data, pagination } = answer.json()
     seen.push(...data.map(({ request_id }) => request_id))
     t.equal(pagination.has_next, pagination.next_cursor !== null)
+    t.equal(String(answer.headers.link).includes('rel="next"'), pagination.has_next)
     query = pagination.next_cursor && `owner_id=${owner}&per_page=3&cursor=${pagination.next_cursor}`
     await write(db, actor(owner, 'request-late'))
   }

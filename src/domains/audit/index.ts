@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import { Event } from '../../events/schemas.ts'
 import { ADMINS } from '../../lib/access.ts'
-import { keysetPage, readCursor } from '../../lib/keyset.ts'
+import { keysetPage, pageLinks, pageResponse, readCursor } from '../../lib/keyset.ts'
 import { InvalidCursor } from '../../lib/problems.ts'
 import { isUuid, ref } from '../../lib/schema.ts'
 import type { Domain } from '../domain.ts'
@@ -37,14 +37,15 @@ export default {
           summary: 'List events, newest first',
           tags,
           querystring: EventListParameters,
-          response: { 200: ref(EventPage) },
+          response: { 200: pageResponse(EventPage) },
         },
       },
-      async ({ query }) => {
+      async ({ query, url }, reply) => {
         const { cursor, per_page, ...filter } = query
         const before = readCursor('audit', cursor, isUuid)
         const events = await listEvents(db, filter, { before, limit: per_page + 1 })
-        return keysetPage('audit', events, per_page, ({ id }) => id)
+        const page = keysetPage('audit', events, per_page, ({ id }) => id)
+        return reply.header('link', pageLinks(url, page.pagination)).send(page)
       },
     )
 

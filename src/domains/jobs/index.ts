@@ -1,6 +1,6 @@
 import { countJobs, type JobRow, listJobs } from '../../jobs/queries.ts'
 import { ADMINS } from '../../lib/access.ts'
-import { keysetPage, readCursor } from '../../lib/keyset.ts'
+import { keysetPage, pageLinks, pageResponse, readCursor } from '../../lib/keyset.ts'
 import { Conflict, InvalidCursor } from '../../lib/problems.ts'
 import { isUuid, ref } from '../../lib/schema.ts'
 import type { Domain } from '../domain.ts'
@@ -26,10 +26,10 @@ export default {
           description: 'Completed jobs are counted for an hour; failed ones stay for 14 days.',
           tags,
           querystring: JobListParameters,
-          response: { 200: ref(JobList) },
+          response: { 200: pageResponse(JobList) },
         },
       },
-      async ({ query }) => {
+      async ({ query, url }, reply) => {
         const { cursor, per_page, name, state } = query
         const before = readCursor('jobs', cursor, isUuid)
         const [counts, jobs] = await Promise.all([
@@ -37,7 +37,8 @@ export default {
           listJobs(db, { name, state, before }, per_page + 1),
         ])
         const queues = counts.map(queue => ({ ...queue, summary: summaries.get(queue.name) ?? null }))
-        return { queues, ...keysetPage('jobs', jobs.map(publicJob), per_page, ({ id }) => id) }
+        const page = keysetPage('jobs', jobs.map(publicJob), per_page, ({ id }) => id)
+        return reply.header('link', pageLinks(url, page.pagination)).send({ queues, ...page })
       },
     )
 
