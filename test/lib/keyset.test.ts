@@ -17,9 +17,10 @@ test('a cursor leads back to its key, in its own list only', t => {
     `${pagination.next_cursor}AA`,
     Buffer.from('fruits').toString('base64url'),
   ]) {
-    t.throws(() => readCursor('fruits', cursor, key => key.length === 1), {
-      definition: { code: 'invalid_cursor' },
-    })
+    t.throws(
+      () => readCursor('fruits', cursor, key => key.length === 1),
+      /damaged or belongs to another list/,
+    )
   }
   t.throws(() => readCursor('fruits', pagination.next_cursor ?? '', () => false))
   t.end()
