@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { sql } from 'drizzle-orm'
 import { type Test, test } from 'tap'
+import { isConnectionFailure } from '../../src/db/errors.ts'
 import { firstRow } from '../../src/db/rows.ts'
 import { inTransaction } from '../../src/db/transaction.ts'
 import type { Database, Db } from '../../src/db/types.ts'
@@ -11,7 +12,7 @@ import { findJob, type JobRow, retryFailedJob } from '../../src/jobs/queries.ts'
 import { startRunner } from '../../src/jobs/runner.ts'
 import { createScheduler } from '../../src/jobs/schedule.ts'
 import { systemActor } from '../../src/lib/actor.ts'
-import { testDatabase } from '../database.ts'
+import { serverUrl, testDatabase } from '../database.ts'
 import { recordingLogger, testConfig } from '../helper.ts'
 
 const Numbered = Type.Object({ number: Type.Integer() }, { additionalProperties: false })
@@ -61,8 +62,18 @@ const put = (db: Db, job: Job<typeof Numbered>, number: number, options = {}) =>
 /** Looks again and again until the job is as it should be. */
 async function becomes(db: Db, id: string, expected: (job: JobRow) => boolean): Promise<JobRow> {
   for (;;) {
-    const job = await findJob(db, id)
+    const job = await untilItWorks(() => findJob(db, id))
     if (job !== undefined && expected(job)) return job
+  }
+}
+
+async function untilItWorks<T>(work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isConnectionFailure(error)) throw error
+    }
   }
 }
 
@@ -297,6 +308,25 @@ test('a job that ends early because it was told to is given back, not failed', a
   t.match(await findJob(database.db, id), { state: 'retry', attempts: 0, output: null })
   t.notMatch(text(), /job failed/)
 })
+
+// The embedded database has no connection to lose.
+if (serverUrl !== undefined) {
+  test('a database that drops every connection in the middle of a job costs nothing', async t => {
+    const database = await testDatabase()
+    const { job, runs } = scriptedJob(async number => {
+      if (number > 5) return
+      await database.db.execute(sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()`)
+    })
+    await start(t, database, [job])
+    const ids: string[] = []
+    for (let number = 1; number <= 10; number++)
+      ids.push(await untilItWorks(() => put(database.db, job, number)))
+    for (const id of ids) await becomes(database.db, id, ({ state }) => state === 'completed')
+    t.equal(new Set(runs.map(({ number }) => number)).size, 10)
+  })
+}
 
 test('what is scheduled is enqueued once, however many workers there are', async t => {
   const { db } = await testDatabase()
