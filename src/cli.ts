@@ -19,7 +19,7 @@ export const commands: Record<string, Entry> = {
   },
   doctor: {
     usage: 'doctor',
-    summary: 'Check configuration, database, Redis, mail, clock and disk',
+    summary: 'Check configuration, database, jobs, Redis, mail, clock and disk',
     load: () => import('./commands/doctor.ts'),
   },
   config: {

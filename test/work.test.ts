@@ -72,6 +72,22 @@ test('jobs are run by hand, and the audit log verified', async t => {
   t.strictSame(unknown, { code: 1, output: 'There is no such job.' })
 })
 
+// On the embedded database nobody else can look while jobs are run.
+if (serverUrl !== undefined) {
+  test('the doctor tells when nobody runs the jobs', async t => {
+    const variables = await variablesFor(t)
+    await plinth(t, variables, 'mail-test', 'ann@example.com')
+    const late = `await db.execute(sql\`update pgboss.job set start_after = now() - interval '1 hour'\`), 0`
+    const shell = run(t, 'src/cli.ts', variables, ['shell'])
+    shell.child.stdin?.end(late)
+    await shell.exit
+    t.match(await plinth(t, variables, 'doctor'), {
+      code: 1,
+      output: /^FAILED +jobs +due for 360\d s at most: is/m,
+    })
+  })
+}
+
 test('a mistake on the command line is told in a sentence', async t => {
   const mistakes: [Command, string[], RegExp][] = [
     [jobs, [], /^Say what to do: plinth jobs list/],

@@ -8,7 +8,7 @@ import { connect } from '../db/connect.ts'
 import { pendingMigrations } from '../db/migrate.ts'
 import { firstRow } from '../db/rows.ts'
 import type { Database } from '../db/types.ts'
-import { countMissingQueues } from '../jobs/queries.ts'
+import { countMissingQueues, longestWaitSeconds } from '../jobs/queries.ts'
 import { EXIT_TEMPORARY, StartupError } from '../lib/exit-codes.ts'
 import { rootCause } from '../lib/log.ts'
 import { smtpOptions } from '../mail/smtp.ts'
@@ -17,6 +17,9 @@ import type { Command } from './command.ts'
 
 const TIMEOUT_MS = 5_000
 const MAX_CLOCK_DIFFERENCE_MS = 1_000
+/** Workers that are merely busy catch up sooner. */
+const MAX_JOB_WAIT_SECONDS = 600
+
 const MIN_FREE_BYTES = 512 * 1024 * 1024
 
 interface Finding {
@@ -75,6 +78,7 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
       report('database', await orFailure(checkConnection(database))),
       report('migrations', await orFailure(checkMigrations(database))),
       report('clock', await orFailure(checkClock(database))),
+      report('jobs', await orFailure(checkJobs(database))),
     ]
   } finally {
     await database.close()
@@ -93,6 +97,13 @@ async function checkConnection({ db, kind }: Database): Promise<Finding> {
 async function checkMigrations({ db }: Database): Promise<Finding> {
   const pending = (await pendingMigrations(db)) + (await countMissingQueues(db, jobs))
   return pending === 0 ? ok('up to date') : failed(`${pending} not applied: run \`plinth migrate\``)
+}
+
+async function checkJobs({ db, kind }: Database): Promise<Finding> {
+  if (kind === 'embedded') return skipped('the web process runs them, when it runs')
+  const seconds = (await longestWaitSeconds(db)) ?? 0
+  const detail = `due for ${Math.round(seconds)} s at most`
+  return seconds < MAX_JOB_WAIT_SECONDS ? ok(detail) : failed(`${detail}: is there a worker?`)
 }
 
 async function checkClock({ db, kind }: Database): Promise<Finding> {

@@ -32,6 +32,17 @@ export async function dueQueues(db: Db): Promise<string[]> {
   return rows.map(({ name }) => name)
 }
 
+/** How long the job has been waiting that should have been started first; undefined when none is due. */
+export async function longestWaitSeconds(db: Db): Promise<number | undefined> {
+  const row = await firstRow<{ seconds: string | null }>(
+    db,
+    sql`
+      select extract(epoch from now() - min(start_after)) as seconds
+      from pgboss.job where state < 'active' and start_after < now()`,
+  )
+  return row?.seconds == null ? undefined : Number(row.seconds)
+}
+
 export interface Lease {
   name: string
   id: string
