@@ -7,7 +7,7 @@ import { parseConfig } from '../src/config.ts'
 import { connect } from '../src/db/connect.ts'
 import { firstRow } from '../src/db/rows.ts'
 import type { Db } from '../src/db/types.ts'
-import { listEvents } from '../src/domains/audit/queries.ts'
+import { selectEvents, typesMatching } from '../src/domains/audit/queries.ts'
 import type { EventFilter } from '../src/domains/audit/schemas.ts'
 import { compareSeals, sealNextEvents } from '../src/domains/audit/seals.ts'
 import { verifyAudit } from '../src/domains/audit/verify.ts'
@@ -79,10 +79,15 @@ async function queriesOf(db: Db): Promise<Record<string, () => Query>> {
   const nobody = '00000000-0000-7000-8000-000000000000'
   const day = new Date(Date.now() - 40 * 86_400_000).toISOString().slice(0, 10)
   const span = { from: `${day}T00:00:00.000Z`, to: `${day}T12:00:00.000Z` }
+  const types = new Map<string, string[]>()
+  for (const type of ['bench_item.*', 'bench_alarm.*']) types.set(type, await typesMatching(db, type))
   const list =
-    (filter: EventFilter, page: { before?: string; limit?: number } = {}) =>
+    ({ type, ...filter }: EventFilter, page: { before?: string; limit?: number } = {}) =>
     () =>
-      listEvents(db, filter, { limit: PAGE, ...page })
+      selectEvents(db, filter, type === undefined ? undefined : (types.get(type) ?? [type]), {
+        limit: PAGE,
+        ...page,
+      })
 
   return {
     'read 1 000 from the beginning': () => readEvents(db, BEGINNING, BATCH),

@@ -6,7 +6,7 @@ import { migrate } from './db/migrate.ts'
 import type { Database } from './db/types.ts'
 import { setClockAfterRestore } from './events/clock.ts'
 import { ensurePartitions } from './events/partitions.ts'
-import { installJobs } from './jobs/boss.ts'
+import { installJobs } from './jobs/install.ts'
 
 const FIRST_RETRY_MS = 250
 const LONGEST_RETRY_MS = 4_000

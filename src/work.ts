@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { jobs } from './background.ts'
 import type { Config } from './config.ts'
-import { isConnectionFailure } from './db/errors.ts'
 import { pendingMigrations } from './db/migrate.ts'
 import type { Database } from './db/types.ts'
 import { countMissingQueues } from './jobs/queries.ts'
@@ -31,22 +30,24 @@ export function startWork(config: Config, database: Database, logger: Logger): W
   }
 
   async function start(): Promise<Runner | undefined> {
-    for (let told = false; !(await isPrepared(database)); told = true) {
-      if (!told) logger.warn('jobs wait until the database is there and migrated')
+    for (let told = false; !stopping.signal.aborted; told = true) {
+      const obstacle = await obstacleTo(database)
+      // Loaded here, because a web process without it starts sooner.
+      if (obstacle === undefined)
+        return (await import('./jobs/runner.ts')).startRunner({ config, database, logger, jobs })
+      if (!told) logger.warn({ err: obstacle }, 'jobs wait until the database is there and migrated')
       await sleep(LOOK_MS, undefined, { signal: stopping.signal }).catch(() => {})
-      if (stopping.signal.aborted) return undefined
     }
-    // Loaded here, because a web process without it starts sooner.
-    const { startRunner } = await import('./jobs/runner.ts')
-    return stopping.signal.aborted ? undefined : startRunner({ config, database, logger, jobs })
+    return undefined
   }
 }
 
-async function isPrepared({ db }: Database): Promise<boolean> {
+/** Why jobs cannot be run yet. */
+async function obstacleTo({ db }: Database): Promise<unknown> {
   try {
-    return (await pendingMigrations(db)) === 0 && (await countMissingQueues(db, jobs)) === 0
+    const missing = (await pendingMigrations(db)) + (await countMissingQueues(db, jobs))
+    return missing === 0 ? undefined : new Error('The database is not migrated.')
   } catch (error) {
-    if (isConnectionFailure(error)) return false
-    throw error
+    return error
   }
 }

@@ -40,6 +40,6 @@ function describe({
 }
 
 async function exportAll(db: Db): Promise<number> {
-  await pipeline(exportEvents(db, {}), process.stdout, { end: false })
+  await pipeline(await exportEvents(db, {}), process.stdout, { end: false })
   return 0
 }

@@ -55,6 +55,9 @@ export function connectPostgres(url: string, config: Timeouts): Database {
 const shared = {
   connect_timeout: CONNECT_TIMEOUT,
   backoff: () => RECONNECT_DELAY,
+  // Drizzle reads and writes arrays itself; asked for by postgres.js on each new connection, their types cost a round
+  // trip, and a connection that is lost just then is a rejection that nobody handles.
+  fetch_types: false,
   // Notices of "already exists, skipping" are not news.
   onnotice: () => {},
 }

@@ -18,29 +18,19 @@ export async function executePrepared(tx: Tx, text: string, values: unknown[]): 
   return (await client.query<Row>(text, parameters)).rows
 }
 
-/** SQL text of a library, with numbered parameters, or as a script of several statements when there are none. */
+/**
+ * SQL text of a library, with numbered parameters, or as a script of several statements when there are none. A script
+ * that begins a transaction needs the connection of `exclusively`: postgres.js refuses it on a pool.
+ */
 export async function executeText(db: Db, text: string, values: unknown[] = []): Promise<{ rows: Row[] }> {
   const client = clientOf(db)
   const parameters = values.map(toParameter)
-  if ('unsafe' in client) {
-    if (values.length > 0) return { rows: await client.unsafe(text, parameters as never[]) }
-    return { rows: 'reserve' in client ? await runScript(client, text) : await client.unsafe(text) }
-  }
+  if ('unsafe' in client) return { rows: await client.unsafe(text, parameters as never[]) }
   if (values.length > 0) return client.query<Row>(text, parameters)
   return { rows: (await client.exec(text)).at(-1)?.rows ?? [] }
 }
 
 const clientOf = (db: Db) => (db as unknown as { _: { session: { client: Client } } })._.session.client
-
-/** On a connection of its own: a script may begin and end a transaction, which postgres.js refuses on a pool. */
-async function runScript(client: Sql, text: string): Promise<Row[]> {
-  const connection = await client.reserve()
-  try {
-    return await connection.unsafe(text)
-  } finally {
-    connection.release()
-  }
-}
 
 /** Drizzle switches off the drivers' own conversion of dates and objects. */
 function toParameter(value: unknown): unknown {

@@ -7,6 +7,9 @@ import type { Actor } from '../lib/actor.ts'
 import { newId } from '../lib/id.ts'
 import type { Job } from './job.ts'
 
+/** A job with the same key may start between two of our statements; that it does so each time will not happen. */
+const ATTEMPTS = 5
+
 interface EnqueueOptions {
   /** While a job with this key waits, another one would do nothing new: the waiting one is returned. */
   key?: string
@@ -24,15 +27,13 @@ export async function enqueue<Payload extends TSchema>(
   payload: Static<Payload>,
   options: EnqueueOptions = {},
 ): Promise<string> {
-  const { key } = options
   const id = newId()
-  if (await insertJob(tx, id, job, { payload, origin: actor.origin }, options)) return id
-  if (key !== undefined) {
-    // Locked until we commit, so that it cannot start before it can see what we did.
-    const waiting = await lockWaiting(tx, job, key)
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    if (await insertJob(tx, id, job, { payload, origin: actor.origin }, options)) return id
+    // Changed, and so locked until we commit: it cannot start before it can see what we did.
+    const waiting = await hastenWaiting(tx, job, options)
     if (waiting !== undefined) return waiting
     // It has started between the two statements.
-    if (await insertJob(tx, id, job, { payload, origin: actor.origin }, options)) return id
   }
   throw new Error(`A job ${job.name} could not be enqueued.`)
 }
@@ -64,13 +65,18 @@ const INSERT = `
   on conflict do nothing
   returning id`
 
-async function lockWaiting(tx: Tx, job: Job, key: string): Promise<string | undefined> {
+/** The job that waits with the same key; it keeps the earlier time and the higher priority of the two. */
+async function hastenWaiting(tx: Tx, job: Job, options: EnqueueOptions): Promise<string | undefined> {
+  const { key, priority = 0, start_after } = options
+  if (key === undefined) return undefined
   const row = await firstRow<{ id: string }>(
     tx,
     sql`
-      select id from pgboss.job
+      update pgboss.job
+      set priority = greatest(priority, ${priority}),
+        start_after = least(start_after, coalesce(${start_after?.toISOString() ?? null}::timestamptz, now()))
       where name = ${job.name} and singleton_key = ${key} and policy = 'short' and state = 'created'
-      for update`,
+      returning id`,
   )
   return row?.id
 }

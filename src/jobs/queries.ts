@@ -43,39 +43,16 @@ export async function longestWaitSeconds(db: Db): Promise<number | undefined> {
   return row?.seconds == null ? undefined : Number(row.seconds)
 }
 
-export interface Lease {
-  name: string
-  id: string
-  lease_seconds: number
-  output: object
-}
-
-/** Keeps running jobs from being given to another worker, and tells how far they are. */
-export async function renewLeases(db: Db, leases: readonly Lease[]): Promise<void> {
+/** What is done stays for an hour, so that it can be counted; what failed waits two weeks for a person. */
+export async function deleteOldJobs(db: Db): Promise<void> {
   await db.execute(sql`
-    update pgboss.job set started_on = now(), expire_in = lease_seconds * interval '1 s', output = lease.output
-    from json_to_recordset(${JSON.stringify(leases)}::json)
-      as lease (name text, id uuid, lease_seconds int, output jsonb)
-    where job.name = lease.name and job.id = lease.id and state = 'active'`)
-}
-
-/** For an embedded database that was just opened: whoever ran a job died with the process before. */
-export async function endAllLeases(db: Db): Promise<void> {
-  await db.execute(sql`update pgboss.job set expire_in = '0 s' where state = 'active'`)
-}
-
-/** Gives a running job back, as if it had not been started. */
-export async function returnJob(db: Db, name: string, id: string): Promise<void> {
-  await db.execute(sql`
-    update pgboss.job set state = 'retry', started_on = null, start_after = now(), output = null
-    where name = ${name} and id = ${id} and state = 'active'`)
-}
-
-/** After this, its failure is its last. */
-export async function forgoRetries(db: Db, name: string, id: string): Promise<void> {
-  await db.execute(
-    sql`update pgboss.job set retry_limit = retry_count where name = ${name} and id = ${id} and state = 'active'`,
-  )
+    delete from pgboss.job
+    where completed_on < now() - case
+      when state = 'failed' then interval '14 days'
+      -- It says that nothing has to be made up for: see the scheduler.
+      when data ? 'scheduled_for' then interval '2 days'
+      else interval '1 hour' end
+      and state > 'active'`)
 }
 
 export interface QueueCounts {

@@ -1,20 +1,24 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
+import { inTransaction } from '../db/transaction.ts'
 import type { Database } from '../db/types.ts'
+import { newId } from '../lib/id.ts'
 import { repeat } from '../lib/repeat.ts'
-import { startBoss } from './boss.ts'
+import { insertJob } from './enqueue.ts'
 import type { Job } from './job.ts'
-import { dueQueues, endAllLeases, renewLeases } from './queries.ts'
-import { type RunningJob, runJob, type TakenJob } from './running-job.ts'
+import { endAllLeases, endLeases, renewLeases, type TakenJob, takeJobs } from './leases.ts'
+import { deleteOldJobs, dueQueues } from './queries.ts'
+import { type RunningJob, runJob } from './running-job.ts'
 import { createScheduler } from './schedule.ts'
 
 /** A job waits half as long on average. A look at idle queues costs Postgres a fraction of a millisecond. */
-const POLL_MS = 500
+const TAKE_MS = 500
 const SCHEDULE_MS = 10_000
+const RENEW_MS = 1_000
 
 /** On top of the lease, this is how long a job waits whose worker has died. */
-const EXPIRE_MS = 2_000
-const RENEW_MS = 1_000
+const END_LEASES_MS = 2_000
+const CLEAN_MS = 300_000
 
 interface RunnerOptions {
   config: Config
@@ -29,46 +33,46 @@ export interface Runner {
 }
 
 /** Runs jobs until it is stopped. Any number of runners may work on one database. */
-export async function startRunner({ config, database, logger, jobs }: RunnerOptions): Promise<Runner> {
+export function startRunner({ config, database, logger, jobs }: RunnerOptions): Runner {
   const { db } = database
-  const boss = await startBoss(db, logger)
-  if (database.kind === 'embedded') await endAllLeases(db)
+  const kinds = new Map(jobs.map(job => [job.name, job]))
   const running = new Set<RunningJob>()
   const stopping = new AbortController()
   const schedule = createScheduler(db, jobs)
+  let firstLook = true
 
-  const taking = repeat(takeDue, { every_ms: POLL_MS, logger, failure: 'taking jobs' })
-  const scheduling = repeat(() => schedule(new Date()), {
-    every_ms: SCHEDULE_MS,
-    logger,
-    failure: 'enqueueing what is scheduled',
-  })
-  const expiring = repeat(() => boss.expire(), { every_ms: EXPIRE_MS, logger, failure: 'ending leases' })
-  const renewing = repeat(renew, { every_ms: RENEW_MS, logger, failure: 'renewing leases' })
+  const every = (every_ms: number, failure: string, work: () => Promise<unknown>) =>
+    repeat(work, { every_ms, logger, failure })
+  const taking = every(TAKE_MS, 'taking jobs', takeDue)
+  const renewing = every(RENEW_MS, 'renewing leases', renew)
+  const others = [
+    every(END_LEASES_MS, 'ending leases', takeFromTheDead),
+    every(SCHEDULE_MS, 'enqueueing what is scheduled', () => schedule(new Date())),
+    every(CLEAN_MS, 'deleting old jobs', () => deleteOldJobs(db)),
+  ]
 
   return {
     async stop(graceMs) {
       stopping.abort()
-      await Promise.all([taking.end(), scheduling.end(), expiring.end()])
-      await settledWithin(graceMs)
+      await Promise.all([taking, ...others].map(repeating => repeating.end()))
+      await finishedWithin(graceMs)
       await Promise.all([...running].map(job => job.putBack()))
       await renewing.end()
-      await boss.stop({ graceful: false })
     },
   }
 
   async function takeDue() {
     const due = new Set(await dueQueues(db))
     for (const kind of jobs.filter(({ name }) => due.has(name))) {
+      if (stopping.signal.aborted) return
       const free = kind.concurrency - [...running].filter(job => job.kind === kind).length
-      if (free <= 0 || stopping.signal.aborted) continue
-      const taken = await boss.fetch(kind.name, { batchSize: free, includeMetadata: true })
-      for (const job of taken) start(kind, job as unknown as TakenJob)
+      if (free <= 0) continue
+      for (const taken of await takeJobs(db, kind.name, free)) start(kind, taken)
     }
   }
 
   function start(kind: Job, taken: TakenJob) {
-    const job = runJob(kind, taken, { config, database, logger, boss, stopping: stopping.signal })
+    const job = runJob(kind, taken, { config, database, logger, stopping: stopping.signal })
     running.add(job)
     job.done.then(() => {
       running.delete(job)
@@ -78,11 +82,36 @@ export async function startRunner({ config, database, logger, jobs }: RunnerOpti
   }
 
   async function renew() {
-    const leases = [...running].flatMap(job => job.leaseToRenew() ?? [])
-    if (leases.length > 0) await renewLeases(db, leases)
+    const due = [...running].flatMap(job => {
+      const renewal = job.renewal()
+      return renewal === undefined ? [] : [{ job, renewal }]
+    })
+    if (due.length === 0) return
+    await renewLeases(
+      db,
+      due.map(({ renewal }) => renewal),
+    )
+    for (const { job } of due) job.renewed()
   }
 
-  async function settledWithin(graceMs: number) {
+  async function takeFromTheDead() {
+    if (firstLook && database.kind === 'embedded') await endAllLeases(db)
+    firstLook = false
+    const ended = await inTransaction(db, async tx => {
+      const found = await endLeases(tx, [...kinds.keys()])
+      for (const { name, data, failed } of found) {
+        const dead_letter = failed ? kinds.get(name)?.dead_letter : undefined
+        if (dead_letter) await insertJob(tx, newId(), dead_letter, data ?? {})
+      }
+      return found
+    })
+    for (const { id, name, failed } of ended) {
+      logger.warn({ job: name, job_id: id, failed }, 'the worker of a job has died')
+    }
+    if (ended.length > 0) taking.soon()
+  }
+
+  async function finishedWithin(graceMs: number) {
     let timer: NodeJS.Timeout | undefined
     const tooLate = new Promise(resolve => {
       timer = setTimeout(resolve, graceMs)

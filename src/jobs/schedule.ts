@@ -6,8 +6,8 @@ import { systemActor } from '../lib/actor.ts'
 import { insertJob } from './enqueue.ts'
 import type { Job } from './job.ts'
 
-/** What fell due while no worker ran is made up for. Shorter than done jobs are kept, which is how a repeat is known. */
-const LOOK_BACK_MS = 30 * 60_000
+/** What fell due while no worker ran is made up for. Shorter than such jobs are kept, which is how a repeat is known. */
+const LOOK_BACK_MS = 24 * 3_600_000
 
 /** Enqueues what falls due. Any number of workers may do so: the id of a job follows from its time. */
 export function createScheduler(db: Db, jobs: readonly Job[]): (now: Date) => Promise<void> {
@@ -21,7 +21,7 @@ export function createScheduler(db: Db, jobs: readonly Job[]): (now: Date) => Pr
     for (const { job, cron } of scheduled) {
       const due = lastBetween(cron, from, now)
       if (due === undefined) continue
-      const data = { payload: {}, origin: systemActor().origin }
+      const data = { payload: {}, origin: systemActor().origin, scheduled_for: due }
       await inTransaction(db, tx => insertJob(tx, idAt(job, due), job, data))
     }
     checked = now

@@ -26,7 +26,8 @@ export const OneOf = <const T extends string[]>(
 /** RFC 3339 in UTC with milliseconds; a `Date` from the driver is serialised by the schema. */
 export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
 
-export const Id = Type.String({ format: 'uuid' })
+/** The pattern, because the format also lets `urn:uuid:` pass. */
+export const Id = Type.String({ format: 'uuid', pattern: '^[0-9a-fA-F-]{36}$' })
 
 /** A value or `null`. Written as a list of types, because Ajv would coerce through a union. */
 export function Nullable<T extends TSchema>(schema: T, options: { description?: string } = {}) {
@@ -35,6 +36,7 @@ export function Nullable<T extends TSchema>(schema: T, options: { description?: 
 
 /** A moment in a URL: `Timestamp` is what answers hold, this is text. */
 export const Moment = (options: { description?: string } = {}) =>
-  Type.String({ format: 'date-time', ...options })
+  // The format knows leap seconds, which nothing else here does.
+  Type.String({ format: 'date-time', pattern: '^[^:]+:[0-9]{2}:[0-5][0-9]', ...options })
 
 export const isUuid = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)

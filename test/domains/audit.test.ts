@@ -116,6 +116,7 @@ test('each filter finds what it names, and only that', async t => {
   t.equal(await found('request_id=request-b'), 'b')
   t.equal(await found(`actor_id=${one}&type=test_note.deleted`), 'b')
   t.equal(await found(`actor_id=${one}&type=test_note.*`), 'ba')
+  t.equal(await found(`actor_id=${one}&type=test_note.cre*`), 'a')
   t.equal(await found(`actor_id=${one}&type=nothing.*`), '')
   t.equal(await found(`actor_id=${one}&from=${earlier.toISOString()}`), 'cba')
   t.equal(await found(`actor_id=${one}&to=${earlier.toISOString()}`), '')
@@ -165,7 +166,9 @@ test('a bad parameter or cursor is the caller’s fault', async t => {
   }
   for (const query of [
     'actor_id=x',
-    'type=a',
+    'type=A',
+    'subject_id=urn:uuid:01a1fe6d-2985-7239-9535-76034f419dc5',
+    'to=2026-11-21T23:59:60Z',
     'type=%25',
     'from=yesterday',
     'per_page=0',
@@ -230,6 +233,12 @@ test('what is as it was sealed is valid, over any number of seals', async t => {
   const rest = await verifyAudit(db, { ...everything, after_seal: 3 })
   t.match(rest, { valid: true, seals: 1, events: 500, last_hash: all.last_hash })
   t.match(await verifyAudit(db, { after_seal: 0, time_ms: 0 }), { complete: false, last_seal: 0 })
+  const beyond = await verifyAudit(db, { ...everything, after_seal: 9 })
+  t.match(
+    beyond,
+    { valid: false, breach: { fault: 'seal_missing', seal: 9 } },
+    'the end may have been cut off',
+  )
 })
 
 const alterations: Record<string, (id: string) => SQL> = {
@@ -299,6 +308,19 @@ test('somebody alters the seals to fit: that shows as well', async t => {
     false,
     'entries are given up only with their events',
   )
+  const gone = sql`delete from events where id = (select last_id from audit_seals where number = 2)`
+  await behindTheBack(other.db, gone)
+  t.match(
+    (await verifyAudit(other.db, everything)).breach,
+    { fault: 'seal_altered', seal: 2 },
+    'and with a reason',
+  )
+  await behindTheBack(other.db, sql`update audit_seals set expired_before = now() where number = 2`)
+  t.match(
+    (await verifyAudit(other.db, everything)).breach,
+    { fault: 'seal_altered', seal: 2 },
+    'that is on record',
+  )
   await behindTheBack(other.db, sql`delete from audit_seals where number = 1`)
   t.match((await verifyAudit(other.db, everything)).breach, { fault: 'seal_missing', seal: 1 })
 })
@@ -319,6 +341,7 @@ test('events are dropped by whole months when their time is over, and the rest s
       }),
     )
   await at('2025-01-10T00:00:00Z')
+  await at('1999-01-10T00:00:00Z')
   await sealAll(db)
   // One seal over two months, of which one goes.
   await at('2025-01-20T00:00:00Z')
@@ -327,10 +350,10 @@ test('events are dropped by whole months when their time is over, and the rest s
   const days = Math.floor((Date.now() - Date.parse('2025-02-03T00:00:00Z')) / 86_400_000)
   const { logger } = recordingLogger()
   const context = (config: JobContext['config']) =>
-    ({ config, database, logger, signal: new AbortController().signal }) as JobContext
+    ({ config, database, logger, actor: systemActor(), signal: new AbortController().signal }) as JobContext
 
   await expireEvents.run({}, context(testConfig()))
-  t.equal((await db.select().from(events)).length, 3, 'by default nothing is dropped')
+  t.equal((await db.select().from(events)).length, 4, 'by default nothing is dropped')
 
   const retaining = context(testConfig({ AUDIT_RETENTION_DAYS: String(days) }))
   await at('2025-01-25T00:00:00Z')
@@ -339,10 +362,14 @@ test('events are dropped by whole months when their time is over, and the rest s
   await sealEvents.run({}, retaining)
   await expireEvents.run({}, retaining)
 
-  const left = await db.select({ id: events.id }).from(events)
-  t.strictSame([...left], [{ id: firstIdAt(new Date('2025-02-10T00:00:00Z')) }])
+  const left = await db.select({ id: events.id, type: events.type }).from(events).orderBy(events.id)
+  t.equal(left[0]?.id, firstIdAt(new Date('2025-02-10T00:00:00Z')))
+  t.strictSame(
+    left.map(({ type }) => type),
+    ['test_note.created', 'audit.expired'],
+  )
   const found = await verifyAudit(db, everything)
   t.match(found, { valid: true, seals: 3, expired_before: new Date('2025-02-01T00:00:00Z') })
-  await behindTheBack(db, sql`delete from events`)
+  await behindTheBack(db, sql`delete from events where type <> 'audit.expired'`)
   t.match((await verifyAudit(db, everything)).breach, { fault: 'removed', event_id: left[0]?.id })
 })

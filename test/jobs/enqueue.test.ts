@@ -4,8 +4,8 @@ import { type Test, test } from 'tap'
 import { allRows } from '../../src/db/rows.ts'
 import { inTransaction } from '../../src/db/transaction.ts'
 import type { Db, Tx } from '../../src/db/types.ts'
-import { installJobs } from '../../src/jobs/boss.ts'
 import { enqueue } from '../../src/jobs/enqueue.ts'
+import { installJobs } from '../../src/jobs/install.ts'
 import { defineJob } from '../../src/jobs/job.ts'
 import { countMissingQueues, dueQueues } from '../../src/jobs/queries.ts'
 import { systemActor } from '../../src/lib/actor.ts'
@@ -57,9 +57,18 @@ test('while one with a key waits, another is the same; once it has begun, it is 
   t.equal(await put('one'), first)
   t.not(await put('two'), first)
   t.not(await put(), await put(), 'without a key each is another')
+  const later = new Date(Date.now() + 60_000)
+  const three = (options: object) =>
+    inTransaction(db, tx => enqueue(tx, actor, job, { name: 'A' }, { key: 'three', ...options }))
+  t.equal(await three({ start_after: later }), await three({ priority: 5 }), 'the one that waits is hastened')
+  const [hastened] = await allRows<{ due: boolean; priority: number }>(
+    db,
+    sql`select start_after <= now() as due, priority from pgboss.job where singleton_key = 'three'`,
+  )
+  t.match(hastened, { due: true, priority: 5 })
   await db.execute(sql`update pgboss.job set state = 'active' where id = ${first}`)
   t.not(await put('one'), first)
-  t.equal((await stored(db)).length, 5)
+  t.equal((await stored(db)).length, 6)
 })
 
 test('parallel ones with one key are one', async t => {

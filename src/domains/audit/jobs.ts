@@ -1,7 +1,9 @@
 import { Type } from '@sinclair/typebox'
 import { inTransaction } from '../../db/transaction.ts'
-import { dropPartition, ensurePartitions, partitionsBefore } from '../../events/partitions.ts'
+import { dropEventsBefore, ensurePartitions } from '../../events/partitions.ts'
+import { record } from '../../events/record.ts'
 import { defineJob } from '../../jobs/job.ts'
+import { auditExpired } from './events.ts'
 import { countUnsealed, markExpired, sealNextEvents } from './seals.ts'
 
 const DAY_MS = 86_400_000
@@ -15,7 +17,8 @@ export const sealEvents = defineJob({
   schedule: '* * * * *',
   lease_seconds: 60,
   async run(_payload, { database, logger, signal }) {
-    while (!signal.aborted) {
+    for (;;) {
+      signal.throwIfAborted()
       const seal = await sealNextEvents(database.db)
       if (seal === undefined) return
       // Kept apart from the database, these lines show if somebody makes the whole chain anew.
@@ -37,16 +40,18 @@ export const expireEvents = defineJob({
   summary: 'Drops the months of events that AUDIT_RETENTION_DAYS no longer keeps',
   payload: nothing,
   schedule: '47 3 * * *',
-  async run(_payload, { config, database, logger }) {
+  async run(_payload, { config, database, logger, actor }) {
     if (config.AUDIT_RETENTION_DAYS === undefined) return
     const limit = new Date(Date.now() - config.AUDIT_RETENTION_DAYS * DAY_MS)
-    for (const month of await partitionsBefore(database.db, limit)) {
-      if ((await countUnsealed(database.db, month.to)) > 0) throw new Error('Not all of them are sealed yet.')
-      await inTransaction(database.db, async tx => {
-        await dropPartition(tx, month)
-        await markExpired(tx, month.to)
-      })
-      logger.info({ month: month.partition }, 'events expired')
-    }
+    if ((await countUnsealed(database.db, limit)) > 0) throw new Error('Not all of them are sealed yet.')
+    const before = await inTransaction(database.db, async tx => {
+      const boundary = await dropEventsBefore(tx, limit)
+      if (boundary === undefined) return undefined
+      await markExpired(tx, boundary)
+      const after = { before: boundary.toISOString() }
+      await record(tx, actor, auditExpired, { subject_id: null, owner_id: null, after })
+      return boundary
+    })
+    if (before !== undefined) logger.info({ before }, 'events expired')
   },
 })

@@ -8,9 +8,10 @@ export const EventPage = component('EventPage', KeysetPage(Event))
 const filters = {
   type: Type.Optional(
     Type.String({
-      pattern: '^[a-z_]+\\.([a-z_]+|\\*)$',
+      pattern: '^[a-z_.]*\\*?$',
+      minLength: 1,
       maxLength: 100,
-      description: 'A type, or all of a subject: `item.*`.',
+      description: 'A type, or how types begin: `item.*`.',
     }),
   ),
   actor_id: Type.Optional(Id),

@@ -3,6 +3,7 @@ import { allRows, firstRow } from '../../db/rows.ts'
 import type { Db, Tx } from '../../db/types.ts'
 import { BEGINNING } from '../../events/read.ts'
 import { firstIdAt } from '../../lib/id.ts'
+import { auditExpired } from './events.ts'
 
 // Seals are made and compared by Postgres: a statement reads a thousand events where they are, instead of here.
 
@@ -24,7 +25,7 @@ const entriesOf = (rows: string) =>
 const hashOf = (seal: string, previousHash: SQL, entriesHash: SQL) => sql`
   sha256(
     convert_to(${sql.raw(`concat_ws(' ', ${seal}.number, ${seal}.event_count, ${seal}.last_transaction_id, ${seal}.last_id,
-      ${seal}.oldest_id, ${seal}.newest_id)`)}, 'UTF8')
+      ${seal}.oldest_id, ${seal}.newest_id, (extract(epoch from ${seal}.created_at) * 1000)::bigint)`)}, 'UTF8')
     || ${previousHash} || ${entriesHash}
   )`
 
@@ -67,16 +68,17 @@ export function sealNextEvents(db: Db): Promise<Sealed | undefined> {
           (array_agg(id order by id))[1] as oldest_id,
           (array_agg(id order by id desc))[1] as newest_id,
           ${entriesOf('batch')} as entries,
-          coalesce((select hash from previous), ${NO_HASH}) as previous_hash
+          coalesce((select hash from previous), ${NO_HASH}) as previous_hash,
+          date_trunc('milliseconds', clock_timestamp()) as created_at
         from batch
         having count(*) > 0
       )
       insert into audit_seals (
         number, event_count, last_transaction_id, last_id, oldest_id, newest_id,
-        entries, entries_hash, previous_hash, hash
+        created_at, entries, entries_hash, previous_hash, hash
       )
       select number, event_count, last_transaction_id, last_id, oldest_id, newest_id,
-        entries, sha256(entries), previous_hash, ${hashOf('content', sql`previous_hash`, sql`sha256(entries)`)}
+        created_at, entries, sha256(entries), previous_hash, ${hashOf('content', sql`previous_hash`, sql`sha256(entries)`)}
       from content
       returning number, event_count, encode(hash, 'hex') as hash`,
   )
@@ -86,10 +88,11 @@ export interface ComparedSeal {
   number: number
   event_count: number
   hash: string
-  expired_before: string | null
+  /** In milliseconds since 1970. */
+  expired_before: number | null
   /** It names the seal before, which is there. */
   follows: boolean
-  /** It is what it was when it was made. */
+  /** It is what it was when it was made; what it has given up, it gave up for a reason that is on record. */
   intact: boolean
   /** The events that it covers are there, and are what they were. */
   covers: boolean
@@ -100,11 +103,14 @@ export function compareSeals(db: Db, afterNumber: number, limit: number): Promis
   return allRows<ComparedSeal>(
     db,
     sql`
-      select seal.number, seal.event_count, encode(seal.hash, 'hex') as hash, seal.expired_before,
+      select seal.number, seal.event_count, encode(seal.hash, 'hex') as hash,
+        (extract(epoch from seal.expired_before) * 1000)::float8 as expired_before,
         seal.number = coalesce(previous.number, 0) + 1
           and seal.previous_hash = coalesce(previous.hash, ${NO_HASH}) as follows,
         seal.hash = ${hashOf('seal', sql`seal.previous_hash`, sql`seal.entries_hash`)}
-          and (seal.entries is null or sha256(seal.entries) = seal.entries_hash) as intact,
+          and case when seal.entries is null then seal.newest_id < ${firstIdOf('seal.expired_before')}
+            else sha256(seal.entries) = seal.entries_hash end
+          and (seal.expired_before is null or seal.expired_before <= (${lastExpiry})) as intact,
         seal.entries is not distinct from (${coveredEntries}) as covers
       from audit_seals seal left join audit_seals previous on previous.number = seal.number - 1
       where seal.number > ${afterNumber}
@@ -112,6 +118,14 @@ export function compareSeals(db: Db, afterNumber: number, limit: number): Promis
       limit ${limit}`,
   )
 }
+
+/** `firstIdAt`, in SQL. */
+const firstIdOf = (time: string) =>
+  sql.raw(`(lpad(to_hex((extract(epoch from ${time}) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid`)
+
+/** Up to where events were dropped, by the events that say so. */
+const lastExpiry = sql.raw(`
+  select max((changes->'before'->>1)::timestamptz) from events where type = '${auditExpired.name}'`)
 
 /** What the entries of `seal` would be if it were made now. */
 const coveredEntries = sql`
@@ -154,6 +168,6 @@ export async function markExpired(tx: Tx, time: Date): Promise<void> {
   const boundary = sql`${firstIdAt(time)}::uuid`
   await tx.execute(sql`
     update audit_seals
-    set expired_before = ${boundary}, entries = case when newest_id < ${boundary} then null else entries end
-    where oldest_id < ${boundary} and (expired_before is null or expired_before < ${boundary})`)
+    set expired_before = ${time.toISOString()}, entries = case when newest_id < ${boundary} then null else entries end
+    where oldest_id < ${boundary} and (expired_before is null or expired_before < ${time.toISOString()})`)
 }

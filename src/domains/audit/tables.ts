@@ -1,5 +1,5 @@
 import { bigint, customType, integer, pgTable, uuid } from 'drizzle-orm/pg-core'
-import { createdAtColumn } from '../../db/columns.ts'
+import { createdAtColumn, momentColumn } from '../../db/columns.ts'
 
 const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' })
 
@@ -19,7 +19,7 @@ export const auditSeals = pgTable('audit_seals', {
   entries_hash: bytes().notNull(),
   previous_hash: bytes().notNull(),
   hash: bytes().notNull(),
-  /** Events with lesser ids were dropped after their time. */
-  expired_before: uuid(),
+  /** Events before this were dropped after their time. */
+  expired_before: momentColumn(),
   created_at: createdAtColumn(),
 })

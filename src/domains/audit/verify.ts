@@ -1,5 +1,5 @@
 import type { Db } from '../../db/types.ts'
-import { timeOfId } from '../../lib/id.ts'
+import { firstIdAt } from '../../lib/id.ts'
 import { type ComparedSeal, compareSeals, countUnsealed, readEntries } from './seals.ts'
 
 /** One statement compares this many seals, so it ends well within the statement timeout. */
@@ -52,6 +52,15 @@ export async function verifyAudit(db: Db, options: VerifyOptions): Promise<Verif
     expired_before: null,
     unsealed_events: await countUnsealed(db),
   }
+  // Somebody may have cut off the end since the seal was looked at.
+  if (after_seal > 0 && (await compareSeals(db, after_seal - 1, 1))[0]?.number !== after_seal) {
+    return {
+      ...found,
+      valid: false,
+      breach: { fault: 'seal_missing', seal: after_seal, event_id: null },
+      complete: true,
+    }
+  }
   while (performance.now() < until) {
     const seals = await compareSeals(db, found.last_seal, SEALS_PER_STATEMENT)
     for (const seal of seals) {
@@ -61,7 +70,7 @@ export async function verifyAudit(db: Db, options: VerifyOptions): Promise<Verif
       found.events += seal.event_count
       found.last_seal = seal.number
       found.last_hash = seal.hash
-      if (seal.expired_before !== null) found.expired_before = timeOfId(seal.expired_before)
+      if (seal.expired_before !== null) found.expired_before = new Date(seal.expired_before)
     }
     onProgress?.(found.seals)
     if (seals.length < SEALS_PER_STATEMENT) return { ...found, complete: true }
@@ -82,7 +91,8 @@ async function firstDifference(
   { number, expired_before }: ComparedSeal,
 ): Promise<Breach | undefined> {
   const entries = await readEntries(db, number)
-  const sealed = splitEntries(entries?.sealed ?? '').filter(({ id }) => id >= (expired_before ?? ''))
+  const kept = expired_before === null ? '' : firstIdAt(new Date(expired_before))
+  const sealed = splitEntries(entries?.sealed ?? '').filter(({ id }) => id >= kept)
   const present = splitEntries(entries?.present ?? '')
   const index = sealed.findIndex((entry, at) => entry.text !== present[at]?.text)
   const at = index === -1 ? sealed.length : index
