@@ -6,7 +6,7 @@ import { type Test, test } from 'tap'
 import { commands } from '../src/cli.ts'
 import { exampleEnvironment } from '../src/config.ts'
 import { packageRoot } from '../src/lib/package.ts'
-import { createServerDatabase, serverUrl } from './database.ts'
+import { databaseVariables, serverUrl } from './database.ts'
 import { run, temporaryDirectory } from './processes.ts'
 
 async function plinth(t: Test, args: string[], variables: Record<string, string> = {}, input = '') {
@@ -14,13 +14,6 @@ async function plinth(t: Test, args: string[], variables: Record<string, string>
   running.child.stdin?.end(input)
   const { code } = await running.exit
   return { code, output: running.output() }
-}
-
-async function database(t: Test): Promise<Record<string, string>> {
-  const DATA_DIR = join(temporaryDirectory(t), 'data')
-  return serverUrl === undefined
-    ? { DATA_DIR }
-    : { DATA_DIR, DATABASE_URL: await createServerDatabase(t, { empty: true }) }
 }
 
 test('help lists every command, and is the answer to silence', async t => {
@@ -42,7 +35,7 @@ test('an unknown command is a usage error', async t => {
 })
 
 test('migrate applies what is missing, once; doctor tells the state before and after', async t => {
-  const variables = await database(t)
+  const variables = await databaseVariables(t, { empty: true })
   const before = await plinth(t, ['doctor'], variables)
   t.equal(before.code, 1)
   t.match(before.output, /FAILED {2}migrations +\d+ not applied/)
@@ -94,7 +87,7 @@ test('doctor speaks to a real Redis and a real mail server', async t => {
   const { port } = smtp.address() as { port: number }
   const redis = process.env.TEST_REDIS_URL
   const variables = {
-    ...(await database(t)),
+    ...(await databaseVariables(t)),
     MAIL_SERVER: '127.0.0.1',
     MAIL_PORT: String(port),
     MAIL_USE_TLS: 'false',
@@ -144,7 +137,7 @@ console.log(JSON.stringify(result.rows ?? result))
 console.log((await app.inject('/health')).json().status)
 console.log(config.NODE_ENV)
 `
-  const variables = await database(t)
+  const variables = await databaseVariables(t)
   const { code, output } = await plinth(t, ['shell'], variables, script)
   t.equal(code, 0)
   t.equal(output, '[{"answer":42}]\nhealthy\ndevelopment')

@@ -1,25 +1,37 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { jobs } from '../src/background.ts'
-import { embeddedDatabase, embeddedExtensions } from '../src/db/embedded.ts'
+import { embeddedDatabase, embeddedExtensions, openEmbedded } from '../src/db/embedded.ts'
 import { connectPostgres } from '../src/db/postgres.ts'
 import { firstRow } from '../src/db/rows.ts'
 import type { Database, Db } from '../src/db/types.ts'
 import { packageRoot } from '../src/lib/package.ts'
 import { prepareDatabase } from '../src/prepare.ts'
 import { testConfig } from './helper.ts'
+import { temporaryDirectory } from './temporary-directory.ts'
 
 /** Set, the suite runs on this server: each test file gets a database of its own there, cloned from a template. */
 export const serverUrl = process.env.TEST_DATABASE_URL
 
 /** Changes when what the database is prepared with does, or the embedded Postgres. */
 const version = schemaVersion()
+
+const cache = join(packageRoot, 'node_modules', '.cache', 'plinth')
 
 let own: Promise<Database> | undefined
 
@@ -57,6 +69,14 @@ export async function createServerDatabase(
     await admin.end()
   })
   return withDatabase(name)
+}
+
+/** The variables that give a process of ours the kind of database that this run is about: prepared, or empty. */
+export async function databaseVariables(test: Test, { empty = false } = {}): Promise<Record<string, string>> {
+  const DATA_DIR = join(temporaryDirectory(test), 'data')
+  if (serverUrl !== undefined) return { DATA_DIR, DATABASE_URL: await createServerDatabase(test, { empty }) }
+  if (!empty) cpSync(await preparedDirectory(), DATA_DIR, { recursive: true })
+  return { DATA_DIR }
 }
 
 async function templateDatabase(admin: postgres.Sql): Promise<string> {
@@ -97,16 +117,32 @@ function withDatabase(name: string): string {
   return url.href
 }
 
+/** A data directory with a prepared database, made by whichever test file comes first. */
+async function preparedDirectory(): Promise<string> {
+  const directory = join(cache, `data-${version}`)
+  if (existsSync(directory)) return directory
+  const unfinished = `${directory}.${process.pid}`
+  const database = await openEmbedded(unfinished)
+  await prepareDatabase(database)
+  await database.close()
+  try {
+    renameSync(unfinished, directory)
+  } catch {
+    // Another file was first.
+    rmSync(unfinished, { recursive: true })
+  }
+  return directory
+}
+
 /** A migrated embedded database as one file, made by whichever test file comes first. */
 async function snapshot(): Promise<Blob> {
-  const directory = join(packageRoot, 'node_modules', '.cache', 'plinth')
-  const file = join(directory, `snapshot-${version}.tar`)
+  const file = join(cache, `snapshot-${version}.tar`)
   if (!existsSync(file)) {
     const client = await PGlite.create({ extensions: embeddedExtensions })
     await prepareDatabase(embeddedDatabase(client))
     const dump = await client.dumpDataDir('none')
     await client.close()
-    mkdirSync(directory, { recursive: true })
+    mkdirSync(cache, { recursive: true })
     const unfinished = `${file}.${process.pid}`
     writeFileSync(unfinished, Buffer.from(await dump.arrayBuffer()))
     renameSync(unfinished, file)

@@ -16,6 +16,7 @@ function checkout(t: Test): string {
     'drizzle',
     'test/helper.ts',
     'test/database.ts',
+    'test/temporary-directory.ts',
     'test/openapi.test.ts',
     'test/tsconfig.json',
     'package.json',

@@ -1,7 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
@@ -84,8 +82,4 @@ export async function startServer(t: Test, variables: Record<string, string>, sc
   return { ...server, port: Number(port), url: `http://127.0.0.1:${port}` }
 }
 
-export function temporaryDirectory(t: Test): string {
-  const directory = mkdtempSync(join(tmpdir(), 'plinth-test-'))
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
-  return directory
-}
+export { temporaryDirectory } from './temporary-directory.ts'

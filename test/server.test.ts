@@ -1,17 +1,9 @@
 import { once } from 'node:events'
 import { Agent, get, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { type Test, test } from 'tap'
-import { createServerDatabase, serverUrl } from './database.ts'
+import { test } from 'tap'
+import { createServerDatabase, databaseVariables, serverUrl } from './database.ts'
 import { run, startServer, temporaryDirectory } from './processes.ts'
-
-/** The database that this run of the suite is about. */
-async function databaseVariables(t: Test): Promise<Record<string, string>> {
-  const DATA_DIR = temporaryDirectory(t)
-  return serverUrl === undefined
-    ? { DATA_DIR }
-    : { DATA_DIR, DATABASE_URL: await createServerDatabase(t, { empty: true }) }
-}
 
 async function open(port: number): Promise<Socket> {
   const socket = connect(port, '127.0.0.1')
@@ -28,7 +20,7 @@ async function answer(socket: Socket, bytes: string | Buffer): Promise<string> {
 }
 
 test('it starts with nothing set, migrates, answers, and ends in order', async t => {
-  const server = await startServer(t, await databaseVariables(t))
+  const server = await startServer(t, await databaseVariables(t, { empty: true }))
   const ready = await fetch(`${server.url}/health/ready`)
   t.equal(ready.status, 200)
   t.match(await ready.json(), { checks: { migrations: { status: 'ok' } } })

@@ -5,13 +5,8 @@ import audit from '../src/commands/audit.ts'
 import type { Command } from '../src/commands/command.ts'
 import jobs from '../src/commands/jobs.ts'
 import mailTest from '../src/commands/mail-test.ts'
-import { createServerDatabase, serverUrl } from './database.ts'
-import { type Process, run, startServer, temporaryDirectory } from './processes.ts'
-
-async function variablesFor(t: Test): Promise<Record<string, string>> {
-  const DATA_DIR = join(temporaryDirectory(t), 'data')
-  return serverUrl === undefined ? { DATA_DIR } : { DATA_DIR, DATABASE_URL: await createServerDatabase(t) }
-}
+import { databaseVariables, serverUrl } from './database.ts'
+import { type Process, run, startServer } from './processes.ts'
 
 async function plinth(t: Test, variables: Record<string, string>, ...args: string[]) {
   const running = run(t, 'src/cli.ts', variables, args)
@@ -27,8 +22,7 @@ async function startRunner(t: Test, variables: Record<string, string>): Promise<
 }
 
 test('from the command line through the queue into a mail, and all of it is recorded', async t => {
-  const variables = await variablesFor(t)
-  t.equal((await plinth(t, variables, 'migrate')).code, 0)
+  const variables = await databaseVariables(t)
   t.match(await plinth(t, variables, 'mail-test', 'ann@example.com'), { code: 0, output: /queued/ })
   t.match((await plinth(t, variables, 'jobs', 'list')).output, /^mail\.send +1 +0 +0 +0 +0 +0$/m)
 
@@ -48,8 +42,7 @@ test('from the command line through the queue into a mail, and all of it is reco
 })
 
 test('a web process that is told not to, runs no jobs', async t => {
-  const variables = await variablesFor(t)
-  await plinth(t, variables, 'migrate')
+  const variables = await databaseVariables(t)
   await plinth(t, variables, 'mail-test', 'ann@example.com')
   const server = await startServer(t, { ...variables, WORKER: 'false' })
   t.equal((await fetch(`${server.url}/health/ready`)).status, 200)
@@ -59,8 +52,7 @@ test('a web process that is told not to, runs no jobs', async t => {
 })
 
 test('jobs are run by hand, and the audit log verified', async t => {
-  const variables = await variablesFor(t)
-  await plinth(t, variables, 'migrate')
+  const variables = await databaseVariables(t)
   t.match(await plinth(t, variables, 'jobs', 'run', 'audit.seal'), {
     code: 0,
     output: /^audit\.seal is done\.$/m,
@@ -75,7 +67,7 @@ test('jobs are run by hand, and the audit log verified', async t => {
 // On the embedded database nobody else can look while jobs are run.
 if (serverUrl !== undefined) {
   test('the doctor tells when nobody runs the jobs', async t => {
-    const variables = await variablesFor(t)
+    const variables = await databaseVariables(t)
     await plinth(t, variables, 'mail-test', 'ann@example.com')
     const late = `await db.execute(sql\`update pgboss.job set start_after = now() - interval '1 hour'\`), 0`
     const shell = run(t, 'src/cli.ts', variables, ['shell'])
