@@ -32,9 +32,9 @@ const utc = (pattern: string) => new Cron(pattern, { timezone: 'UTC', paused: tr
 
 /** Only the last one: a job that fell due ten times while nobody was there need not run ten times. */
 function lastBetween(cron: Cron, from: Date, to: Date): Date | undefined {
-  let last: Date | undefined
-  for (let next = cron.nextRun(from); next !== null && next <= to; next = cron.nextRun(next)) last = next
-  return last
+  const last = cron.previousRuns(1, to)[0]
+  // What falls due at `to` itself is found the next time, which begins there.
+  return last !== undefined && last >= from ? last : undefined
 }
 
 function idAt({ name }: Job, due: Date): string {

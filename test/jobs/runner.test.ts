@@ -378,4 +378,7 @@ test('what is scheduled is enqueued once, however many workers there are', async
   t.equal(await count(), 3, 'of three that were missed, one is run')
   await createScheduler(db, [hourly])(new Date('2026-03-01T13:29:00Z'))
   t.equal(await count(), 3, 'a worker that starts anew makes up for what was missed, but not twice')
+  await one(new Date('2026-03-01T14:00:00Z'))
+  await one(new Date('2026-03-01T14:00:10Z'))
+  t.equal(await count(), 4, 'what falls due at the very moment of a look is not forgotten')
 })

@@ -34,12 +34,11 @@ interface VerifyOptions {
   after_seal: number
   /** Stop when it has taken this long. */
   time_ms: number
-  onProgress?: (seals: number) => void
 }
 
 /** Follows the chain of seals, and compares the events with it, until something is broken or the time is up. */
 export async function verifyAudit(db: Db, options: VerifyOptions): Promise<Verification> {
-  const { after_seal, time_ms, onProgress } = options
+  const { after_seal, time_ms } = options
   const until = performance.now() + time_ms
   const found: Verification = {
     valid: true,
@@ -72,7 +71,6 @@ export async function verifyAudit(db: Db, options: VerifyOptions): Promise<Verif
       found.last_hash = seal.hash
       if (seal.expired_before !== null) found.expired_before = new Date(seal.expired_before)
     }
-    onProgress?.(found.seals)
     if (seals.length < SEALS_PER_STATEMENT) return { ...found, complete: true }
   }
   return found
