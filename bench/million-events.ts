@@ -41,9 +41,6 @@ await withDatabase(async url => {
   await database.close()
 
   // Postgres thinks that comparing reads far more than it does, and compiles what is over in a moment.
-  const uncompiled = await connect(parseConfig({ DATABASE_URL: `${url}?jit=off` }))
-  await expectVerification(uncompiled.db, 'again with `jit = off`')
-  await uncompiled.close()
 })
 
 async function showQueries(db: Db) {
