@@ -39,8 +39,6 @@ await withDatabase(async url => {
   await showQueries(database.db)
   await sealAndVerify(database.db)
   await database.close()
-
-  // Postgres thinks that comparing reads far more than it does, and compiles what is over in a moment.
 })
 
 async function showQueries(db: Db) {
