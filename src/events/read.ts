@@ -30,14 +30,11 @@ export const readEvents = (db: Db, after: Position, limit: number) =>
     .orderBy(asc(events.transaction_id), asc(events.id))
     .limit(limit)
 
-export const isAfter = ({ transaction_id, id }: Position) =>
+const isAfter = ({ transaction_id, id }: Position) =>
   sql`(${events.transaction_id}, ${events.id}) > (${String(transaction_id)}::bigint, ${id}::uuid)`
-
-export const isUpTo = ({ transaction_id, id }: Position) =>
-  sql`(${events.transaction_id}, ${events.id}) <= (${String(transaction_id)}::bigint, ${id}::uuid)`
 
 /**
  * An event that is not yet committed has a transaction at or above the horizon, so what is below it is complete, and
  * whoever reads up to there never has to come back. Ids alone would not do: they are made before the commit.
  */
-export const isFinal = lt(events.transaction_id, sql`event_horizon()`)
+const isFinal = lt(events.transaction_id, sql`event_horizon()`)

@@ -4,7 +4,7 @@ import { allRows, firstRow } from '../db/rows.ts'
 import type { Db } from '../db/types.ts'
 import type { Job } from './job.ts'
 
-// What pg-boss has no function for, on its tables.
+// Looking at the jobs from outside, and tidying up; `leases.ts` is for those who run them.
 
 export const JOB_STATES = ['created', 'retry', 'active', 'completed', 'cancelled', 'failed'] as const
 export type JobState = (typeof JOB_STATES)[number]
