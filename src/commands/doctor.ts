@@ -10,7 +10,7 @@ import { firstRow } from '../db/rows.ts'
 import type { Database } from '../db/types.ts'
 import { countMissingQueues, longestWaitSeconds } from '../jobs/queries.ts'
 import { EXIT_TEMPORARY, StartupError } from '../lib/exit-codes.ts'
-import { rootCause } from '../lib/log.ts'
+import { describeError, rootCause } from '../lib/log.ts'
 import { smtpOptions } from '../mail/smtp.ts'
 import { connectRedis } from '../redis/connect.ts'
 import type { Command } from './command.ts'
@@ -61,7 +61,7 @@ async function orFailure(check: Promise<Finding>): Promise<Finding> {
 }
 
 function reason(error: unknown): string {
-  const { message, code } = rootCause(error)
+  const { message, code } = describeError(rootCause(error))
   return message || String(code)
 }
 

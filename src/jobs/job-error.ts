@@ -1,12 +1,13 @@
-import { rootCause } from '../lib/log.ts'
+import { describeError, rootCause } from '../lib/log.ts'
 import type { JobError } from './leases.ts'
 
 const MAX_MESSAGE_LENGTH = 500
 
 /** What is kept of an error, and shown to administrators: no stack, no SQL, no path, and nothing that cannot be stored. */
 export function storableError(error: unknown): JobError {
-  const { type, message, code } = rootCause(error)
-  const text = isSystemError(error) ? `${error.syscall} failed` : message
+  const root = rootCause(error)
+  const { type, message, code } = describeError(root)
+  const text = isSystemError(root) ? `${root.syscall} failed` : message
   const stored = text
     .toWellFormed()
     .replace(/\p{Cc}+/gu, ' ')

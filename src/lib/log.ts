@@ -79,10 +79,10 @@ export function describeError(error: unknown): ErrorDescription {
 }
 
 /** The innermost cause: "Failed query: select 1" says less than "connection refused". */
-export function rootCause(error: unknown): ErrorDescription {
-  let description = describeError(error)
-  while (description.cause !== undefined) description = description.cause
-  return description
+export function rootCause(error: unknown): unknown {
+  let root = error
+  while (root instanceof Error && root.cause !== undefined) root = root.cause
+  return root
 }
 
 /** What follows the message, which begins a stack and may look like frames itself. */

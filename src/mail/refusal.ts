@@ -4,6 +4,7 @@ import { oneLine } from './render.ts'
 /** What nodemailer adds to an error; `response` is the server's reply. */
 interface SmtpFacts {
   code?: string
+  syscall?: string
   command?: string
   response?: string
   responseCode?: number
@@ -19,9 +20,12 @@ const AUTHENTICATION_CODES = [530, 534, 535, 538]
  * reply, in which servers quote the address or the line that they dislike, and it would be logged and stored.
  */
 export function sendingFailure(error: unknown, to: string, data: unknown): Error {
-  const { code, command, response, responseCode = 0, message } = error as Error & SmtpFacts
+  const { code, syscall, command, response, responseCode = 0, message } = error as Error & SmtpFacts
   const secrets = [to, to.slice(0, to.lastIndexOf('@')), ...stringsIn(data)]
-  if (response === undefined) return Object.assign(new Error(withoutSecrets(message, secrets)), { code })
+  // With the system's call, by which whoever stores the error knows that the message may name a file.
+  if (response === undefined) {
+    return Object.assign(new Error(withoutSecrets(message, secrets)), { code, syscall })
+  }
   const told = `The mail server refused it at ${command}: ${withoutSecrets(response, secrets)}`
   // A 5xx to the greeting or to EHLO is about us or the server, not about this mail.
   const aboutThisMail = code === 'EENVELOPE' || code === 'EMESSAGE'

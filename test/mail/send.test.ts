@@ -1,7 +1,10 @@
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'tap'
 import type { Config } from '../../src/config.ts'
 import { type JobContext, PermanentFailure } from '../../src/jobs/job.ts'
+import { storableError } from '../../src/jobs/job-error.ts'
 import { systemActor } from '../../src/lib/actor.ts'
 import { newId } from '../../src/lib/id.ts'
 import { createVault } from '../../src/lib/vault.ts'
@@ -9,6 +12,7 @@ import { type Letter, sealLetter } from '../../src/mail/letter.ts'
 import { sendMail } from '../../src/mail/send.ts'
 import { testDatabase } from '../database.ts'
 import { recordingLogger, testConfig } from '../helper.ts'
+import { temporaryDirectory } from '../temporary-directory.ts'
 import { fickleServer, mailVariables, readMessage, reply, smtpServer } from './smtp.ts'
 
 const data = { asked_at: '2026-11-21T10:00:00.000Z', host: 'planted-host', environment: 'test' }
@@ -204,3 +208,11 @@ function failData(code: number, text: string) {
     stream.on('end', () => done(reply(code, text)))
   }
 }
+
+test('a fault of the file system is stored without the path', async t => {
+  const DATA_DIR = temporaryDirectory(t)
+  writeFileSync(join(DATA_DIR, 'mail'), 'a file where the folder should be')
+  const stored = storableError(await outcome({ DATA_DIR }))
+  t.match(stored, { code: 'EEXIST', message: 'mkdir failed' })
+  t.notMatch(JSON.stringify(stored), DATA_DIR)
+})
