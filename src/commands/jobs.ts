@@ -4,7 +4,7 @@ import { jobs } from '../background.ts'
 import type { Config } from '../config.ts'
 import type { Database, Db } from '../db/types.ts'
 import { retry } from '../domains/jobs/public.ts'
-import { countJobs, JOB_STATES, type JobState, listJobs } from '../jobs/queries.ts'
+import { countJobs, JOB_STATES, type JobState, listJobs, outcomeOf } from '../jobs/queries.ts'
 import { systemActor } from '../lib/actor.ts'
 import { EXIT_USAGE, StartupError } from '../lib/exit-codes.ts'
 import { newId } from '../lib/id.ts'
@@ -54,16 +54,14 @@ async function printCounts(db: Db) {
 
 async function printJobs(db: Db, state: JobState) {
   const found = await listJobs(db, { name: undefined, state, before: undefined }, LISTED)
-  for (const { id, name, attempts, created_at, output } of found) {
-    const { error, done, total } = (output ?? {}) as Record<string, unknown>
-    const remark = error === undefined ? progressText(done, total) : (error as { message: string }).message
+  for (const job of found) {
+    const { id, name, attempts, created_at } = job
+    const { error, progress } = outcomeOf(job)
+    const remark = error?.message ?? (progress && `${progress.done} of ${progress.total}`)
     process.stdout.write(`\n${id} ${name}, created ${created_at}, attempts: ${attempts}\n`)
-    if (remark !== undefined) process.stdout.write(`  ${remark}\n`)
+    if (remark) process.stdout.write(`  ${remark}\n`)
   }
 }
-
-const progressText = (done: unknown, total: unknown) =>
-  done === undefined ? undefined : `${done} of ${total}`
 
 function retryOne([id = '']: string[]): Promise<number> {
   if (!isUuid(id))

@@ -3,6 +3,7 @@ import { isMissingTable } from '../db/errors.ts'
 import { allRows, firstRow } from '../db/rows.ts'
 import type { Db } from '../db/types.ts'
 import type { Job } from './job.ts'
+import type { JobError } from './leases.ts'
 
 // Looking at the jobs from outside, and tidying up; `leases.ts` is for those who run them.
 
@@ -87,6 +88,16 @@ export interface JobRow {
   start_after: string
   started_at: string | null
   completed_at: string | null
+}
+
+/** What `output` tells: of a job that runs, how far it is; of one that failed, why. */
+export function outcomeOf({ output }: Pick<JobRow, 'output'>): {
+  error: JobError | null
+  progress: { done: number; total: number } | null
+} {
+  const { error, done, total } = (output ?? {}) as { error?: JobError; done?: number; total?: number }
+  const progress = done === undefined || total === undefined ? null : { done, total }
+  return { error: error ?? null, progress }
 }
 
 const jobColumns = sql`

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { Config } from '../config.ts'
+import { memoized } from '../lib/memoized.ts'
 import { createVault, type Vault } from '../lib/vault.ts'
 
 /** A mail as it waits in its job. */
@@ -33,12 +34,4 @@ function parse(text: string): unknown {
   }
 }
 
-const vaults = new WeakMap<Config, Vault>()
-
-function vaultOf(config: Config): Vault {
-  const existing = vaults.get(config)
-  if (existing !== undefined) return existing
-  const made = createVault(config.JWT_SECRET_KEY, 'mail')
-  vaults.set(config, made)
-  return made
-}
+const vaultOf = memoized((config: Config): Vault => createVault(config.JWT_SECRET_KEY, 'mail'))

@@ -1,24 +1,15 @@
 import type { Config } from '../config.ts'
+import { memoized } from '../lib/memoized.ts'
 import { createFileTransport } from './file-transport.ts'
 import { envelopeOf, type Transport } from './message.ts'
 import { smtpOptions } from './smtp.ts'
-
-const transports = new WeakMap<Config, Promise<Transport | undefined>>()
 
 /** Whether there is anything to send mail with; outside production there always is. */
 export const canSendMail = ({ MAIL_SERVER, NODE_ENV }: Config) =>
   MAIL_SERVER !== undefined || NODE_ENV !== 'production'
 
 /** What sends the mails of this process; undefined where mail is off. */
-export function transportOf(config: Config): Promise<Transport | undefined> {
-  const existing = transports.get(config)
-  if (existing !== undefined) return existing
-  const made = createTransport(config)
-  transports.set(config, made)
-  return made
-}
-
-async function createTransport(config: Config): Promise<Transport | undefined> {
+export const transportOf = memoized(async (config: Config): Promise<Transport | undefined> => {
   if (!canSendMail(config)) return undefined
   // Only when the first mail is sent: most processes never send one.
   const { default: nodemailer } = await import('nodemailer')
@@ -30,4 +21,4 @@ async function createTransport(config: Config): Promise<Transport | undefined> {
       await smtp.sendMail(envelopeOf(config, message))
     },
   }
-}
+})

@@ -1,4 +1,4 @@
-import { countJobs, type JobRow, listJobs } from '../../jobs/queries.ts'
+import { countJobs, type JobRow, listJobs, outcomeOf } from '../../jobs/queries.ts'
 import { ADMINS } from '../../lib/access.ts'
 import { keysetPage, pageLinks, pageResponse, readCursor } from '../../lib/keyset.ts'
 import { Conflict, InvalidCursor } from '../../lib/problems.ts'
@@ -77,21 +77,11 @@ export default {
   },
 } satisfies Domain
 
-/** Of a running job, `output` is where it has got to; of one that failed, why. */
-function publicJob({ output, created_at, start_after, started_at, completed_at, ...job }: JobRow) {
-  const {
-    error = null,
-    done,
-    total,
-  } = (output ?? {}) as {
-    error?: { type: string; message: string } | null
-    done?: number
-    total?: number
-  }
+function publicJob(row: JobRow) {
+  const { output: _internal, created_at, start_after, started_at, completed_at, ...job } = row
   return {
     ...job,
-    error,
-    progress: done === undefined || total === undefined ? null : { done, total },
+    ...outcomeOf(row),
     created_at: new Date(created_at),
     start_after: new Date(start_after),
     started_at: started_at === null ? null : new Date(started_at),

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import type { JobError } from '../../jobs/leases.ts'
 import { JOB_STATES } from '../../jobs/queries.ts'
 import { KeysetPagination, keysetParameters } from '../../lib/keyset.ts'
 import { component, Id, Nullable, OneOf, ref, Timestamp } from '../../lib/schema.ts'
@@ -18,7 +19,7 @@ export const Job = component(
       key: Nullable(Type.String(), { description: 'While it waits, others with this key are not added.' }),
       payload: Type.Record(Type.String(), Type.Unknown()),
       request_id: Nullable(Type.String(), { description: '`X-Request-Id` of the request that led to it.' }),
-      error: Type.Unsafe<{ type: string; message: string; code?: unknown } | null>({
+      error: Type.Unsafe<JobError | null>({
         type: ['object', 'null'],
         properties: { type: { type: 'string' }, message: { type: 'string' }, code: {} },
         required: ['type', 'message'],
