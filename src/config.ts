@@ -105,6 +105,26 @@ export const Environment = Type.Object({
       ...secret,
     }),
   ),
+  JWT_SECRET_KEY_PREVIOUS: Type.Optional(
+    Type.String({
+      minLength: 32,
+      description: 'The key before JWT_SECRET_KEY, while what it signed and sealed is still about',
+      ...secret,
+    }),
+  ),
+  JWT_PRIVATE_KEY: Type.Optional(
+    Type.String({
+      format: 'ed25519-private-key',
+      description: 'Signs access tokens by EdDSA instead: an Ed25519 key in PEM, line breaks written as \\n',
+      ...secret,
+    }),
+  ),
+  JWT_PUBLIC_KEY_PREVIOUS: Type.Optional(
+    Type.String({
+      format: 'ed25519-public-key',
+      description: 'The public half of the JWT_PRIVATE_KEY before, in PEM, while its tokens are still about',
+    }),
+  ),
   JWT_ACCESS_TOKEN_EXPIRES: Type.Integer({
     default: 3600,
     minimum: 1,
@@ -115,6 +135,44 @@ export const Environment = Type.Object({
     minimum: 1,
     description: 'Life of a refresh token in seconds',
   }),
+  ARGON2_MEMORY_COST: Type.Integer({
+    default: 19_456,
+    minimum: 8_192,
+    maximum: 1_048_576,
+    description: 'Memory for hashing a password, in KiB',
+  }),
+  ARGON2_TIME_COST: Type.Integer({
+    default: 2,
+    minimum: 1,
+    maximum: 100,
+    description: 'Passes over that memory',
+  }),
+  ARGON2_PARALLELISM: Type.Integer({
+    default: 1,
+    minimum: 1,
+    maximum: 64,
+    description: 'Lanes in that memory',
+  }),
+  PASSWORD_BLOCKLIST: Type.Optional(
+    Type.Boolean({ description: 'Refuse passwords that everybody uses; default false, in production true' }),
+  ),
+  REGISTRATION_OPEN: Type.Boolean({ default: true, description: 'Whether anybody may register' }),
+  REQUIRE_VERIFIED_EMAIL: Type.Boolean({
+    default: false,
+    description: 'Whether a user must have verified the e-mail before anything but the account itself',
+  }),
+  PURGE_AFTER_DAYS: Type.Integer({
+    default: 30,
+    minimum: 1,
+    maximum: 36_500,
+    description: 'How long what was deleted can be restored; then it is removed for good',
+  }),
+  APP_URL: Type.Optional(
+    Type.String({
+      format: 'web-url',
+      description: 'Where the front-end is: mails link to its pages; default http://localhost:PORT',
+    }),
+  ),
   CORS_ORIGINS: Type.Optional(
     Type.String({
       format: 'origins',
@@ -168,13 +226,25 @@ export const Environment = Type.Object({
 
 type Environment = Static<typeof Environment>
 
+/** Whose value is not simply what the variable says. */
+type OwnTypes =
+  | 'APP_URL'
+  | 'CORS_ORIGINS'
+  | 'HOST'
+  | 'JWT_SECRET_KEY'
+  | 'MIGRATE_ON_START'
+  | 'PASSWORD_BLOCKLIST'
+  | 'TRUST_PROXY'
+
 /** The environment, checked, completed and frozen. A property has the name of its variable. */
 export type Config = Readonly<
-  Omit<Environment, 'CORS_ORIGINS' | 'HOST' | 'JWT_SECRET_KEY' | 'MIGRATE_ON_START' | 'TRUST_PROXY'> & {
+  Omit<Environment, OwnTypes> & {
+    APP_URL: string
     CORS_ORIGINS: 'localhost' | '*' | readonly string[]
     HOST: string
     JWT_SECRET_KEY: string
     MIGRATE_ON_START: boolean
+    PASSWORD_BLOCKLIST: boolean
     TRUST_PROXY: false | number | readonly string[]
   }
 >
@@ -244,7 +314,7 @@ function expectation(schema: TSchema): string {
 
 /** What no single variable can tell. */
 function ruleFaults(environment: Record<string, unknown>) {
-  const { NODE_ENV, DATABASE_URL, JWT_SECRET_KEY, WEB_CONCURRENCY } = environment
+  const { NODE_ENV, DATABASE_URL, JWT_SECRET_KEY, WEB_CONCURRENCY, MAIL_SERVER, APP_URL } = environment
   const faults: string[] = []
   if (Number(environment.SHUTDOWN_DELAY_SECONDS) > Number(environment.SHUTDOWN_GRACE_SECONDS)) {
     faults.push(
@@ -258,6 +328,9 @@ function ruleFaults(environment: Record<string, unknown>) {
       faults.push(
         'JWT_SECRET_KEY must be random when NODE_ENV=production; `openssl rand -base64 48` makes one',
       )
+    }
+    if (MAIL_SERVER !== undefined && APP_URL === undefined) {
+      faults.push('APP_URL is required with MAIL_SERVER when NODE_ENV=production: mails link to it')
     }
   }
   if (DATABASE_URL === undefined && Number(WEB_CONCURRENCY) > 1) {
@@ -275,9 +348,11 @@ function resolveDefaults(environment: Environment): Config {
   const production = environment.NODE_ENV === 'production'
   return {
     ...environment,
+    APP_URL: (environment.APP_URL ?? `http://localhost:${environment.PORT}`).replace(/\/+$/, ''),
     HOST: resolveHost(environment.HOST, production),
     MIGRATE_ON_START: environment.MIGRATE_ON_START ?? !production,
     JWT_SECRET_KEY: environment.JWT_SECRET_KEY ?? developmentSecrets(environment.DATA_DIR).JWT_SECRET_KEY,
+    PASSWORD_BLOCKLIST: environment.PASSWORD_BLOCKLIST ?? production,
     CORS_ORIGINS: resolveOrigins(environment.CORS_ORIGINS, production),
     TRUST_PROXY: resolveProxies(environment.TRUST_PROXY),
   }

@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
 
 /** A form that a variable must have, and how to say so to the operator. */
@@ -16,6 +17,15 @@ export const formats = {
     expects: 'a URL like postgres://user:password@host:5432/database',
   },
   'redis-url': { check: isUrl('redis:', 'rediss:'), expects: 'a URL like redis://host:6379' },
+  'web-url': { check: isUrl('http:', 'https:'), expects: 'a URL like https://app.example.com' },
+  'ed25519-private-key': {
+    check: value => isEd25519(() => createPrivateKey(readPem(value))),
+    expects: 'an Ed25519 private key in PEM; `openssl genpkey -algorithm ed25519` makes one',
+  },
+  'ed25519-public-key': {
+    check: value => isEd25519(() => createPublicKey(readPem(value))),
+    expects: 'an Ed25519 public key in PEM; `openssl pkey -pubout` prints that of a private key',
+  },
   origins: {
     check: value => value === '*' || splitList(value).every(isOrigin),
     expects: 'a comma-separated list of origins like https://app.example.com, or *',
@@ -31,6 +41,8 @@ export const formats = {
 } satisfies Record<string, Format>
 
 export const splitList = (value: string) => value.split(',').map(entry => entry.trim())
+/** Line breaks written as `\\n`: most places for variables hold a single line. */
+export const readPem = (value: string) => value.replaceAll('\\n', '\n')
 export const isHopCount = (value: string) => /^\d{1,2}$/.test(value)
 
 function oneOf(...words: string[]): Format {
@@ -51,6 +63,14 @@ function isDecodable(text: string): boolean {
   try {
     decodeURIComponent(text)
     return true
+  } catch {
+    return false
+  }
+}
+
+function isEd25519(read: () => KeyObject): boolean {
+  try {
+    return read().asymmetricKeyType === 'ed25519'
   } catch {
     return false
   }
