@@ -2,6 +2,8 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import { type Accounts, createAccounts } from './accounts/accounts.ts'
+import { API_KEY_PREFIX } from './accounts/api-key-format.ts'
 import { jobs } from './background.ts'
 import type { Config } from './config.ts'
 import type { Database } from './db/types.ts'
@@ -12,7 +14,7 @@ import './lib/problem-schema.ts'
 import { allComponents } from './lib/schema.ts'
 import { createMailer } from './mail/mailer.ts'
 import access from './plugins/access.ts'
-import accessToken, { readAccessToken } from './plugins/access-token.ts'
+import accessToken, { type AccessTokens } from './plugins/access-token.ts'
 import cors from './plugins/cors.ts'
 import input from './plugins/input.ts'
 import lifecycleGate from './plugins/lifecycle.ts'
@@ -31,6 +33,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     database: Database
     redis: Redis | undefined
+    accounts: Accounts
     /** Every kind of job there is. */
     jobs: readonly Job[]
   }
@@ -89,6 +92,10 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   app.decorate('database', database)
   app.decorate('redis', redis)
   app.decorate('jobs', jobs)
+  const mailer = createMailer(config)
+  const accounts = createAccounts(config, database, mailer)
+  app.decorate('accounts', accounts)
+  app.addHook('onClose', () => accounts.principals.end())
   for (const schema of allComponents()) app.addSchema(schema)
 
   await app.register(securityHeaders)
@@ -98,20 +105,27 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   await app.register(cors, { origins: config.CORS_ORIGINS })
   await app.register(input)
   await app.register(lifecycleGate, { lifecycle })
-  await app.register(accessToken, {
-    secret: config.JWT_SECRET_KEY,
-    expiresInSeconds: config.JWT_ACCESS_TOKEN_EXPIRES,
-  })
+  await app.register(accessToken, { config })
   await app.register(access, {
-    authenticate: token => readAccessToken(text => app.jwt.verify(text), token),
+    authenticate: authenticator(app.accessTokens, accounts),
+    requireVerifiedEmail: config.REQUIRE_VERIFIED_EMAIL,
   })
-  await app.register(mail, { mailer: createMailer(config) })
+  await app.register(mail, { mailer })
   await app.register(openapi, { tags: Object.values(domains).map(domain => domain.tag) })
 
   for (const { routes, prefix } of Object.values(domains)) await app.register(routes, { prefix })
 
   return app
 }
+
+/** Whom an access token, or an API key, stands for. */
+const authenticator =
+  (accessTokens: AccessTokens, { principals }: Accounts) =>
+  (credential: string) => {
+    if (credential.startsWith(API_KEY_PREFIX)) return principals.ofApiKey(credential)
+    const claims = accessTokens.read(credential)
+    return claims && principals.ofSession(claims.sid)
+  }
 
 function trustedProxies(proxies: Config['TRUST_PROXY']) {
   if (typeof proxies === 'number') return (_address: string, hop: number) => hop < proxies

@@ -1,6 +1,15 @@
+import { expireAccounts, purgeUsers, sendResetLink } from './accounts/jobs.ts'
 import { expireEvents, makePartitions, sealEvents } from './domains/audit/jobs.ts'
 import type { Job } from './jobs/job.ts'
 import { sendMail } from './mail/send.ts'
 
 /** Every job. `plinth migrate` makes their queues, and workers run them. */
-export const jobs: readonly Job[] = [expireEvents, makePartitions, sealEvents, sendMail]
+export const jobs: readonly Job[] = [
+  expireAccounts,
+  expireEvents,
+  makePartitions,
+  purgeUsers,
+  sealEvents,
+  sendMail,
+  sendResetLink,
+]

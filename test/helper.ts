@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { Redis } from 'ioredis'
 import { type Logger, pino } from 'pino'
 import type { Test } from 'tap'
+import { sessions, users } from '../src/accounts/tables.ts'
 import { type App, buildApp } from '../src/app.ts'
 import { type Config, parseConfig } from '../src/config.ts'
 import type { Database } from '../src/db/types.ts'
@@ -60,8 +61,26 @@ export function probe<const S extends object = object>(operationId: string, sche
   return { config, schema: { operationId, summary: operationId, tags: ['test'], response, ...schema } }
 }
 
-/** The headers of a caller with this role. */
-export function signedIn(app: App, role: Role = 'admin', id = newId()) {
-  const token = app.jwt.sign({ sub: id, role, is_admin: role === 'admin', type: 'access' })
-  return { authorization: `Bearer ${token}` }
+interface Caller {
+  id: string
+  email: string
+  session_id: string
+  headers: { authorization: string }
 }
+
+/** A user with this role who is signed in, without the cost of a password. */
+export async function aUser(app: App, role: Role = 'user', fields: object = {}): Promise<Caller> {
+  const { db } = app.database
+  const id = newId()
+  const email = `${id}@example.com`
+  const names = { first_name: 'Ada', last_name: 'Lovelace' }
+  await db.insert(users).values({ id, email, password_hash: 'none', role, ...names, ...fields })
+  const session_id = newId()
+  const expires_at = new Date(Date.now() + 3_600_000)
+  await db.insert(sessions).values({ id: session_id, user_id: id, secret_hash: Buffer.alloc(32), expires_at })
+  const token = app.accessTokens.sign({ user_id: id, session_id, role })
+  return { id, email, session_id, headers: { authorization: `Bearer ${token}` } }
+}
+
+/** The headers of a caller with this role. */
+export const signedIn = async (app: App, role: Role = 'admin') => (await aUser(app, role)).headers

@@ -173,7 +173,7 @@ test('a ${words} is made and read', async t => {
   t.strictSame(found.json(), created.json())
 
   const audit = \`/api/v1/audit?subject_id=\${created.json().id}\`
-  const { data } = (await app.inject({ url: audit, headers: signedIn(app) })).json()
+  const { data } = (await app.inject({ url: audit, headers: await signedIn(app) })).json()
   t.match(data, [{ type: '${singular}.created', changes: { name: [null, 'First'] } }])
   t.equal(data.length, 1)
 })

@@ -8,8 +8,9 @@ import { drizzle } from 'drizzle-orm/pglite'
 import { inDataDirectory } from '../lib/data-directory.ts'
 import { StartupError } from '../lib/exit-codes.ts'
 import { packageRoot } from '../lib/package.ts'
+import { checkChannel } from './announcements.ts'
 import { lockDirectory } from './directory-lock.ts'
-import type { Database, Db } from './types.ts'
+import type { Database, Db, Following, Listener } from './types.ts'
 
 /** The extensions that migrations may create; on a server they come with Postgres. */
 export const embeddedExtensions = { pg_trgm }
@@ -38,15 +39,43 @@ export async function openEmbedded(dataDir: string): Promise<Database> {
 
 export function embeddedDatabase(client: PGlite, afterClose = () => {}): Database {
   const db = drizzle(client) as unknown as Db
+  const followings: Following[] = []
   takeTurns(client)
   return {
     kind: 'embedded',
     db,
     // The directory's lock already keeps other processes out.
     exclusively: work => work(db),
+    follow(channel, listener) {
+      const following = followEmbedded(client, channel, listener)
+      followings.push(following)
+      return following
+    },
     async close() {
+      await Promise.all(followings.map(following => following.end()))
       await client.close()
       afterClose()
+    },
+  }
+}
+
+/** Nothing can be lost between this process and itself, once it listens. */
+function followEmbedded(client: PGlite, channel: string, listener: Listener): Following {
+  checkChannel(channel)
+  let current = false
+  const stop = client.listen(channel, text => current && listener.heard(text))
+  stop.then(
+    () => {
+      listener.missed()
+      current = true
+    },
+    () => {},
+  )
+  return {
+    isCurrent: () => current,
+    async end() {
+      current = false
+      await stop.then(unlisten => unlisten()).catch(() => {})
     },
   }
 }

@@ -1,8 +1,9 @@
 import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import type { Config } from '../config.ts'
+import { followServer } from './announcements.ts'
 import { watchedSockets } from './socket-watch.ts'
-import type { Database, Db } from './types.ts'
+import type { Database, Db, Following } from './types.ts'
 
 /** Seconds. Long enough for a busy server, short enough that readiness and requests learn quickly that it is gone. */
 const CONNECT_TIMEOUT = 3
@@ -40,12 +41,19 @@ export function connectPostgres(url: string, config: Timeouts): Database {
       idle_in_transaction_session_timeout: config.DATABASE_IDLE_TRANSACTION_TIMEOUT_MS,
     },
   } as postgres.Options<Record<string, never>>)
+  const followings: Following[] = []
 
   return {
     kind: 'postgres',
     db: drizzle(pool) as unknown as Db,
     exclusively: work => withMigrationLock(url, work),
+    follow(channel, listener) {
+      const following = followServer(options => postgres(url, { ...shared, ...options }), channel, listener)
+      followings.push(following)
+      return following
+    },
     async close() {
+      await Promise.all(followings.map(following => following.end()))
       await pool.end({ timeout: 2 })
       sockets.stop()
     },

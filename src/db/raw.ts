@@ -1,6 +1,6 @@
 import type { PGlite } from '@electric-sql/pglite'
 import type { Sql, TransactionSql } from 'postgres'
-import type { Db, Tx } from './types.ts'
+import type { Db } from './types.ts'
 
 // What Drizzle has no way to run goes to the driver below it.
 
@@ -11,8 +11,8 @@ type Client = Sql | TransactionSql | PGlite
  * SQL text of ours that is run so often that Postgres should parse and plan it once for each connection: a statement
  * that Drizzle builds is parsed and planned each time, and one that it prepares runs outside the transaction.
  */
-export async function executePrepared(tx: Tx, text: string, values: unknown[]): Promise<Row[]> {
-  const client = clientOf(tx)
+export async function executePrepared(db: Db, text: string, values: unknown[]): Promise<Row[]> {
+  const client = clientOf(db)
   const parameters = values.map(toParameter)
   if ('unsafe' in client) return client.unsafe(text, parameters as never[], { prepare: true })
   return (await client.query<Row>(text, parameters)).rows
@@ -36,6 +36,6 @@ const clientOf = (db: Db) => (db as unknown as { _: { session: { client: Client 
 function toParameter(value: unknown): unknown {
   if (value === undefined) return null
   if (value instanceof Date) return value.toISOString()
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return JSON.stringify(value)
-  return value
+  if (typeof value !== 'object' || value === null) return value
+  return Array.isArray(value) || value instanceof Uint8Array ? value : JSON.stringify(value)
 }

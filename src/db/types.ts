@@ -15,5 +15,22 @@ export interface Database {
   readonly db: Db
   /** Runs `work` while no other process can migrate. */
   exclusively<T>(work: (db: Db) => Promise<T>): Promise<T>
+  /** Hears what transactions of all processes announce on a channel, from now until it is ended. */
+  follow(channel: string, listener: Listener): Following
+  /** Ends what still follows, too. */
   close(): Promise<void>
+}
+
+/** Neither may throw: nobody is there to catch it. */
+export interface Listener {
+  /** `text` was announced. */
+  heard(text: string): void
+  /** Announcements may have been missed: whatever was built on having heard them all is void. */
+  missed(): void
+}
+
+export interface Following {
+  /** Whether everything that was announced up to FRESH_MS ago has been heard. When not, nothing cached may be used. */
+  isCurrent(): boolean
+  end(): Promise<void>
 }

@@ -49,7 +49,8 @@ export const Unauthenticated = defineProblem({
   status: 401,
   title: 'Authentication required',
   explanation: 'This operation needs a caller who has been recognised, and none was.',
-  remedy: 'Send a valid, unexpired access token as `Authorization: Bearer …`.',
+  remedy:
+    'Send a valid, unexpired access token as `Authorization: Bearer …`, or an API key where one may be used.',
 })
 
 export const Forbidden = defineProblem({
@@ -58,6 +59,22 @@ export const Forbidden = defineProblem({
   title: 'Forbidden',
   explanation: 'The caller is known but may not do this.',
   remedy: 'Use an account that may; asking again will not help.',
+})
+
+export const InsufficientScope = defineProblem({
+  code: 'insufficient_scope',
+  status: 403,
+  title: 'Insufficient scope',
+  explanation: 'The API key is good, but not for this operation.',
+  remedy: 'Use a key with the scope that the operation names, or add the scope to this one.',
+})
+
+export const EmailUnverified = defineProblem({
+  code: 'email_unverified',
+  status: 403,
+  title: 'E-mail not verified',
+  explanation: 'This service wants users to verify their e-mail before they do anything else.',
+  remedy: 'Use the link in the mail that was sent, or ask for another one.',
 })
 
 export const NotFound = defineProblem({

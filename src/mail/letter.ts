@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { Config } from '../config.ts'
 import { memoized } from '../lib/memoized.ts'
 import { createVault, type Vault } from '../lib/vault.ts'
+import { secretsOf } from '../lib/vault-keys.ts'
 
 /** A mail as it waits in its job. */
 const Letter = Type.Object({
@@ -34,4 +35,4 @@ function parse(text: string): unknown {
   }
 }
 
-const vaultOf = memoized((config: Config): Vault => createVault(config.JWT_SECRET_KEY, 'mail'))
+const vaultOf = memoized((config: Config): Vault => createVault(secretsOf(config), 'mail'))

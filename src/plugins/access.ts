@@ -1,67 +1,140 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { inTransaction } from '../db/transaction.ts'
 import { accessDenied } from '../events/access-denied.ts'
 import { record } from '../events/record.ts'
-import type { Principal, Role } from '../lib/access.ts'
+import type { AccessRules, Principal, Scope, SignedInUser } from '../lib/access.ts'
 import type { Actor } from '../lib/actor.ts'
-import { Forbidden, Unauthenticated } from '../lib/problems.ts'
+import { EmailUnverified, Forbidden, InsufficientScope, Unauthenticated } from '../lib/problems.ts'
 import { clientAddress } from './client-address.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** Who calls. The compiler knows from the route's `config.access` that there is somebody. */
+    user: CallerOf<this>
     /** Who calls, and from where: for services, which must not see a request. */
     readonly actor: Actor
   }
 }
 
+type CallerOf<Request> = Request extends { routeOptions: { config: { access: infer Rules extends object } } }
+  ? Rules extends { scope: Scope }
+    ? Principal
+    : SignedInUser
+  : Principal | null
+
+type Found = Principal | undefined
+
 interface AccessOptions {
-  /** Whom a token stands for; undefined when it is not, or no longer, good. */
-  authenticate(token: string): Principal | undefined
+  /** Whom an access token or an API key stands for; undefined when it is not, or no longer, good. */
+  authenticate(credential: string): Found | Promise<Found>
+  requireVerifiedEmail: boolean
 }
+
+type Done = (error?: Error) => void
 
 /** Lets in whom the route's `config.access` names; `request.user` is who that is. */
 export default fp(
-  async (app, { authenticate }: AccessOptions) => {
-    app.decorateRequest('user', null)
+  async (app, { authenticate, requireVerifiedEmail }: AccessOptions) => {
+    app.decorateRequest('user', null as never)
     app.decorateRequest('actor', { getter: actorOf })
 
     app.addHook('onRoute', route => {
       const access = route.config?.access
       if (access === undefined || access === 'public') return
-      route.onRequest = [admit(access.roles), ...[route.onRequest ?? []].flat()]
+      const guard = access === 'optional' ? recognise : admit(access)
+      route.onRequest = [guard, ...[route.onRequest ?? []].flat()]
     })
 
-    function admit(roles: readonly Role[]) {
-      return async (request: FastifyRequest, reply: FastifyReply) => {
+    function recognise(request: FastifyRequest, _reply: unknown, done: Done) {
+      const credential = credentialOf(request)
+      if (credential === undefined) return done()
+      identify(request, credential, done, () => done())
+    }
+
+    function admit(rules: AccessRules) {
+      return (
+        request: FastifyRequest,
+        reply: { header(name: string, value: string): unknown },
+        done: Done,
+      ) => {
         // What only some may see, no cache may keep.
         reply.header('cache-control', 'private, no-store')
-        const user = authenticate(bearerToken(request))
-        if (user === undefined) throw new Unauthenticated('The access token is not valid.')
-        request.user = user
-        if (!roles.includes(user.role)) await deny(request)
+        const credential = credentialOf(request)
+        if (credential === undefined) {
+          return done(new Unauthenticated('This operation needs an access token.'))
+        }
+        identify(request, credential, done, user => {
+          const refusal = refusalOf(user, request, rules)
+          if (refusal instanceof Forbidden && rules.roles !== undefined) recordDenial(request, refusal, done)
+          else done(refusal)
+        })
       }
     }
 
-    async function deny({ actor, routeOptions }: FastifyRequest): Promise<never> {
+    /** Without a promise when it is known who it is: that is what most requests are, and each has to come by here. */
+    function identify(
+      request: FastifyRequest,
+      credential: string,
+      done: Done,
+      next: (user: Principal) => void,
+    ) {
+      const found = authenticate(credential)
+      if (found instanceof Promise) found.then(proceed).catch(done)
+      else proceed(found)
+
+      function proceed(user: Found) {
+        if (user === undefined) return done(new Unauthenticated('The access token or API key is not valid.'))
+        ;(request as { user: Principal }).user = user
+        next(user)
+      }
+    }
+
+    function refusalOf(user: Principal, request: FastifyRequest, rules: AccessRules): Error | undefined {
+      if (user.scopes !== null) {
+        if (rules.scope === undefined) return new Forbidden('No API key may do this; sign in instead.')
+        if (!user.scopes.includes(rules.scope)) {
+          return new InsufficientScope(`The API key lacks the scope ${rules.scope}.`)
+        }
+      }
+      if (!hasRole(user, request, rules)) return new Forbidden('Your role does not include this operation.')
+      if (requireVerifiedEmail && !user.email_verified && rules.unverified !== true) {
+        return new EmailUnverified('Verify your e-mail first.')
+      }
+      return undefined
+    }
+
+    function recordDenial({ actor, user, routeOptions }: FastifyRequest, refusal: Error, done: Done) {
       const after = { operation: routeOptions.schema?.operationId ?? '' }
-      await inTransaction(app.database.db, tx =>
-        record(tx, actor, accessDenied, { subject_id: null, owner_id: actor.id, after }),
+      const facts = { subject_id: null, owner_id: user?.id ?? null, after }
+      inTransaction(app.database.db, tx => record(tx, actor, accessDenied, facts)).then(
+        () => done(refusal),
+        done,
       )
-      throw new Forbidden('Your role does not include this operation.')
     }
   },
   { name: 'access' },
 )
 
-function bearerToken({ headers }: FastifyRequest): string {
-  const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
-  if (token === undefined) throw new Unauthenticated('This operation needs an access token.')
-  return token
+function hasRole(user: Principal, { params }: FastifyRequest, { roles, self }: AccessRules): boolean {
+  if (roles === undefined || roles.includes(user.role)) return true
+  return self === true && (params as { id?: string }).id?.toLowerCase() === user.id
+}
+
+/** An access token or an API key, both of which may come as Bearer. */
+function credentialOf({ headers }: FastifyRequest): string | undefined {
+  const { authorization } = headers
+  const key = headers['x-api-key']
+  if (authorization === undefined) return typeof key === 'string' ? key : undefined
+  // Something was sent that is not a token: that is for `authenticate` to refuse.
+  return /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? ''
 }
 
 function actorOf(this: FastifyRequest): Actor {
   const { user, id, headers } = this
   const origin = { request_id: id, ip: clientAddress(this), user_agent: headers['user-agent'] ?? null }
-  return user === null ? { type: 'anonymous', id: null, origin } : { type: 'user', id: user.id, origin }
+  if (user === null) return { type: 'anonymous', id: null, origin }
+  return user.api_key_id === null
+    ? { type: 'user', id: user.id, origin }
+    : { type: 'api_key', id: user.api_key_id, origin }
 }

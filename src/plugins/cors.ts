@@ -1,6 +1,7 @@
 import cors from '@fastify/cors'
 import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
+import { LOCALHOST_ORIGIN } from '../lib/origins.ts'
 
 const EXPOSED_HEADERS = [
   'ETag',
@@ -16,8 +17,6 @@ const EXPOSED_HEADERS = [
 /** Browsers may cache a preflight this long; Chromium caps it at two hours. */
 const PREFLIGHT_SECONDS = 7200
 
-const LOCALHOST = /^https?:\/\/([a-z0-9-]+\.)*(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
-
 /** Which web pages of other origins may read answers. */
 export default fp(
   async (app, { origins }: { origins: Config['CORS_ORIGINS'] }) => {
@@ -27,7 +26,7 @@ export default fp(
         route.config = { ...route.config, access: 'public' }
     })
     await app.register(cors, {
-      origin: origins === 'localhost' ? LOCALHOST : origins === '*' ? '*' : [...origins],
+      origin: origins === 'localhost' ? LOCALHOST_ORIGIN : origins === '*' ? '*' : [...origins],
       // The refresh token may travel as a cookie; with the wildcard, browsers forbid that.
       credentials: origins !== '*',
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],

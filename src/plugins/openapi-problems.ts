@@ -1,8 +1,11 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyContextConfig, FastifySchema } from 'fastify'
+import type { Access } from '../lib/access.ts'
 import type { ProblemConstructor, ProblemDefinition } from '../lib/problem.ts'
 import {
+  EmailUnverified,
   Forbidden,
+  InsufficientScope,
   Internal,
   InvalidText,
   MalformedJson,
@@ -58,12 +61,23 @@ export function possibleProblems(
     ...(body ? [MalformedJson, PayloadTooLarge, UnsupportedMediaType] : []),
     InvalidText,
     MalformedRequest,
-    ...(access === 'public' ? [] : [Unauthenticated, Forbidden]),
+    ...refusals(access),
     ...(url.includes(':') ? [NotFound] : []),
     ...(operational ? [] : [RateLimited]),
     ...problems,
     Internal,
     Unavailable,
+  ]
+}
+
+function refusals(access: Access | undefined): ProblemConstructor[] {
+  if (access === undefined || access === 'public') return []
+  if (access === 'optional') return [Unauthenticated]
+  return [
+    Unauthenticated,
+    Forbidden,
+    ...(access.scope === undefined ? [] : [InsufficientScope]),
+    ...(access.unverified ? [] : [EmailUnverified]),
   ]
 }
 

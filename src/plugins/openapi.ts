@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Access } from '../lib/access.ts'
 import { packageVersion } from '../lib/package.ts'
 import type { ProblemConstructor } from '../lib/problem.ts'
 import { addProblems, type OpenApiDocument, possibleProblems } from './openapi-problems.ts'
@@ -31,8 +32,6 @@ export default fp(
         },
         servers: [{ url: '/' }],
         tags: [...tags].sort((one, other) => one.name.localeCompare(other.name)),
-        // What a route demands unless it says that it is public.
-        security: [{ accessToken: [] }, { apiKey: [] }],
         components: {
           securitySchemes: {
             accessToken: {
@@ -56,7 +55,7 @@ export default fp(
       transform: ({ schema = {}, url, route }) => {
         const config = route.config ?? {}
         if (schema.operationId) problemsOf.set(schema.operationId, possibleProblems(schema, url, config))
-        return { schema: config.access === 'public' ? { ...schema, security: [] } : schema, url }
+        return { schema: { ...schema, security: securityOf(config.access) }, url }
       },
       transformObject: document =>
         addProblems((document as { openapiObject: OpenApiDocument }).openapiObject, problemsOf),
@@ -65,6 +64,13 @@ export default fp(
   },
   { name: 'openapi' },
 )
+
+/** What a caller shows: nothing, an access token, or an API key where a scope says that one will do. */
+function securityOf(access: Access | undefined): Record<string, string[]>[] {
+  if (access === undefined || access === 'public') return []
+  if (access === 'optional') return [{}, { accessToken: [] }]
+  return access.scope === undefined ? [{ accessToken: [] }] : [{ accessToken: [] }, { apiKey: [] }]
+}
 
 async function documentationPage(app: FastifyInstance) {
   app.addHook('onRoute', route => {

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { test } from 'tap'
 import { allRows, firstRow } from '../../src/db/rows.ts'
-import { inTransaction } from '../../src/db/transaction.ts'
+import { afterCommit, inTransaction } from '../../src/db/transaction.ts'
 import { testDatabase } from '../database.ts'
 import { build, probe } from '../helper.ts'
 
@@ -54,4 +54,54 @@ test('one that loses every time is told to come back', async t => {
   t.equal(response.statusCode, 503)
   t.ok(Number(response.headers['retry-after']) > 0)
   t.equal(attempts, 3)
+})
+
+test('what is to follow a commit follows it, once', async t => {
+  const { db } = await testDatabase()
+  await db.execute(sql`create table followed (id int)`)
+  const done: number[] = []
+  let attempts = 0
+  await inTransaction(db, async tx => {
+    const attempt = ++attempts
+    afterCommit(tx, () => done.push(attempt))
+    if (attempt === 1) await tx.execute(lost)
+    await tx.execute(sql`insert into followed values (1)`)
+    t.strictSame(done, [])
+  })
+  t.strictSame(done, [2])
+  t.equal((await allRows(db, sql`select id from followed`)).length, 1)
+})
+
+test('nothing follows a rollback', async t => {
+  const { db } = await testDatabase()
+  const done: string[] = []
+  const failing = inTransaction(db, async tx => {
+    afterCommit(tx, () => done.push('rolled back'))
+    throw new Error('changed my mind')
+  })
+  await t.rejects(failing, { message: 'changed my mind' })
+  await inTransaction(db, async tx => afterCommit(tx, () => done.push('committed')))
+  t.strictSame(done, ['committed'])
+})
+
+test('what is to follow a part of a transaction waits for the whole', async t => {
+  const { db } = await testDatabase()
+  const done: string[] = []
+  await inTransaction(db, async tx => {
+    await inTransaction(tx, async part => afterCommit(part, () => done.push('kept part')))
+    const failing = inTransaction(tx, async part => {
+      afterCommit(part, () => done.push('lost part'))
+      throw new Error('changed my mind')
+    })
+    await t.rejects(failing, { message: 'changed my mind' })
+    t.strictSame(done, [])
+  })
+  t.strictSame(done, ['kept part'])
+})
+
+test('nothing can be told to follow a transaction that we do not see the end of', async t => {
+  const { db } = await testDatabase()
+  await db.transaction(async tx => {
+    t.throws(() => afterCommit(tx, () => {}), { message: /inTransaction/ })
+  })
 })

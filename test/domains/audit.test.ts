@@ -57,9 +57,11 @@ test('only administrators see it, and whoever else tries is recorded', async t =
   const id = newId()
   for (const url of ['/api/v1/audit', '/api/v1/audit/export', '/api/v1/audit/verify']) {
     t.equal((await app.inject(url)).statusCode, 401)
-    t.equal((await app.inject({ url, headers: signedIn(app, 'editor', id) })).statusCode, 403)
+    t.equal((await app.inject({ url, headers: await signedIn(app, 'editor', id) })).statusCode, 403)
   }
-  const { data } = (await app.inject({ url: `/api/v1/audit?actor_id=${id}`, headers: signedIn(app) })).json()
+  const { data } = (
+    await app.inject({ url: `/api/v1/audit?actor_id=${id}`, headers: await signedIn(app) })
+  ).json()
   t.strictSame(
     data.map((event: { type: string; changes: object }) => [event.type, event.changes]),
     [
@@ -75,7 +77,10 @@ test('an event is shown as the contract says, and nothing else of it', async t =
   const { db } = await testDatabase()
   const [user, subject_id] = [newId(), newId()]
   await write(db, actor(user, 'request-shown'), noteCreated, { subject_id })
-  const answer = await app.inject({ url: `/api/v1/audit?subject_id=${subject_id}`, headers: signedIn(app) })
+  const answer = await app.inject({
+    url: `/api/v1/audit?subject_id=${subject_id}`,
+    headers: await signedIn(app),
+  })
   t.equal(answer.statusCode, 200)
   const { data, pagination } = answer.json()
   t.strictSame(pagination, { per_page: 20, has_next: false, next_cursor: null })
@@ -104,7 +109,7 @@ test('each filter finds what it names, and only that', async t => {
   await write(db, actor(one, 'request-c'), taskCreated, { owner_id: other, subject_id })
   await write(db, actor(other, 'request-d'), taskCreated)
   const found = async (query: string) => {
-    const answer = await app.inject({ url: `/api/v1/audit?${query}`, headers: signedIn(app) })
+    const answer = await app.inject({ url: `/api/v1/audit?${query}`, headers: await signedIn(app) })
     return answer
       .json()
       .data.map(({ request_id }: { request_id: string }) => request_id.slice(-1))
@@ -138,7 +143,7 @@ test('a walk by cursor sees each event once, whatever is added meanwhile', async
   while (query) {
     const answer: { headers: { link?: unknown }; json(): Page } = await app.inject({
       url: `/api/v1/audit?${query}`,
-      headers: signedIn(app),
+      headers: await signedIn(app),
     })
     const { data, pagination } = answer.json()
     seen.push(...data.map(({ request_id }) => request_id))
@@ -156,7 +161,7 @@ test('a walk by cursor sees each event once, whatever is added meanwhile', async
 test('a bad parameter or cursor is the caller’s fault', async t => {
   const app = await build(t)
   const code = async (query: string) =>
-    (await app.inject({ url: `/api/v1/audit?${query}`, headers: signedIn(app) })).json().code
+    (await app.inject({ url: `/api/v1/audit?${query}`, headers: await signedIn(app) })).json().code
   for (const cursor of [
     'x',
     '%00',
@@ -192,7 +197,10 @@ test('the export is every event, a line each', async t => {
       })
     }
   })
-  const answer = await app.inject({ url: `/api/v1/audit/export?owner_id=${owner}`, headers: signedIn(app) })
+  const answer = await app.inject({
+    url: `/api/v1/audit/export?owner_id=${owner}`,
+    headers: await signedIn(app),
+  })
   t.match(answer.headers['content-type'], /^application\/x-ndjson/)
   const lines = answer.body
     .trimEnd()
@@ -254,7 +262,7 @@ test('somebody alters an event: the first one is named, in the code and over HTT
   const { db, ids, database } = await sealedHistory(t, 6)
   const app = await build(t, { database })
   const verify = async () =>
-    (await app.inject({ url: '/api/v1/audit/verify', headers: signedIn(app) })).json()
+    (await app.inject({ url: '/api/v1/audit/verify', headers: await signedIn(app) })).json()
   t.match(await verify(), { valid: true, breach: null, events: 6, expired_before: null })
   for (const [name, statement] of Object.entries(alterations)) {
     // From the last to the first, so that each is the first that is broken.

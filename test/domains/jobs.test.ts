@@ -49,7 +49,7 @@ test('only administrators', async t => {
     ['DELETE', `${path}/${id}`],
   ] as const) {
     t.equal((await app.inject({ method, url })).statusCode, 401)
-    t.equal((await app.inject({ method, url, headers: signedIn(app, 'user') })).statusCode, 403)
+    t.equal((await app.inject({ method, url, headers: await signedIn(app, 'user') })).statusCode, 403)
   }
 })
 
@@ -62,7 +62,7 @@ test('counts by queue and state, and the failed ones with their error', async t 
   await put(db, 'active')
   const id = await put(db, 'failed')
   const list = async (query = '') =>
-    (await app.inject({ url: `${path}?name=${job.name}${query}`, headers: signedIn(app) })).json()
+    (await app.inject({ url: `${path}?name=${job.name}${query}`, headers: await signedIn(app) })).json()
   const { queues, data, pagination } = await list()
   t.match(
     queues.find(({ name }: { name: string }) => name === job.name),
@@ -106,7 +106,7 @@ test('a failed job can be retried, once; and that is recorded', async t => {
   const id = await put(db, 'failed')
   const admin = newId()
   const retry = (job: string) =>
-    app.inject({ method: 'POST', url: `${path}/${job}/retry`, headers: signedIn(app, 'admin', admin) })
+    app.inject({ method: 'POST', url: `${path}/${job}/retry`, headers: await signedIn(app, 'admin', admin) })
   const answer = await retry(id)
   t.equal(answer.statusCode, 200)
   t.match(answer.json(), { id, state: 'retry', attempts: 0, completed_at: null })
@@ -114,7 +114,7 @@ test('a failed job can be retried, once; and that is recorded', async t => {
   t.match((await retry(await put(db, 'active'))).json(), { code: 'conflict' })
   t.match((await retry(newId())).json(), { code: 'not_found', status: 404 })
   t.match((await retry('x')).json(), { code: 'validation_failed', status: 400 })
-  const events = await app.inject({ url: `/api/v1/audit?actor_id=${admin}`, headers: signedIn(app) })
+  const events = await app.inject({ url: `/api/v1/audit?actor_id=${admin}`, headers: await signedIn(app) })
   t.match(events.json().data, [
     { type: 'job.retried', subject: { type: 'job', id }, changes: { state: ['failed', 'retry'] } },
   ])
@@ -126,7 +126,7 @@ test('a job that does not run can be deleted', async t => {
   const db = await open()
   const admin = newId()
   const remove = (job: string) =>
-    app.inject({ method: 'DELETE', url: `${path}/${job}`, headers: signedIn(app, 'admin', admin) })
+    app.inject({ method: 'DELETE', url: `${path}/${job}`, headers: await signedIn(app, 'admin', admin) })
   const id = await put(db, 'failed')
   const answer = await remove(id)
   t.equal(answer.statusCode, 204)
@@ -134,6 +134,6 @@ test('a job that does not run can be deleted', async t => {
   t.match((await remove(id)).json(), { code: 'not_found', status: 404 })
   t.equal((await remove(await put(db, 'created'))).statusCode, 204)
   t.match((await remove(await put(db, 'active'))).json(), { code: 'conflict', status: 409 })
-  const events = await app.inject({ url: `/api/v1/audit?actor_id=${admin}`, headers: signedIn(app) })
+  const events = await app.inject({ url: `/api/v1/audit?actor_id=${admin}`, headers: await signedIn(app) })
   t.equal(events.json().data.length, 2)
 })

@@ -50,3 +50,30 @@ test('another key or another purpose opens nothing, and the error says nothing',
   }
   t.end()
 })
+
+test('the first secret seals, each of them opens', t => {
+  const rotated = createVault(['a new secret of 32 characters...', secret, 'one before'], 'test')
+  const [old, oldest] = [vault.seal('old'), createVault('one before', 'test').seal('oldest')]
+  const sealed = rotated.seal('new')
+  t.strictSame([sealed, old, oldest].map(rotated.open), ['new', 'old', 'oldest'])
+  t.strictSame([sealed, old, oldest].map(rotated.isCurrent), [true, false, false])
+  t.throws(() => vault.open(sealed), damaged)
+  t.throws(() => rotated.open(createVault('a stranger', 'test').seal('x')), damaged)
+  t.throws(() => rotated.open(createVault(secret, 'tests').seal('x')), damaged)
+  t.end()
+})
+
+test('a vault with one secret is that of the secret', t => {
+  const one = createVault([secret], 'test')
+  t.equal(one.open(vault.seal('same')), 'same')
+  t.ok(vault.isCurrent(one.seal('same')))
+  t.end()
+})
+
+test('what is damaged is not current, and asking does not throw', t => {
+  const sealed = vault.seal('a')
+  for (const text of ['', 'v1.', 'planted', sealed.slice(0, -1), `v1.A${sealed.slice(4)}`]) {
+    if (text !== sealed) t.equal(vault.isCurrent(text), false, text)
+  }
+  t.end()
+})

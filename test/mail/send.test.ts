@@ -8,7 +8,7 @@ import { storableError } from '../../src/jobs/job-error.ts'
 import { systemActor } from '../../src/lib/actor.ts'
 import { newId } from '../../src/lib/id.ts'
 import { createVault } from '../../src/lib/vault.ts'
-import { type Letter, sealLetter } from '../../src/mail/letter.ts'
+import { type Letter, openLetter, sealLetter } from '../../src/mail/letter.ts'
 import { sendMail } from '../../src/mail/send.ts'
 import { testDatabase } from '../database.ts'
 import { recordingLogger, testConfig } from '../helper.ts'
@@ -175,6 +175,19 @@ test('a payload that cannot become a mail fails for good, and nothing is sent', 
     t.notMatch(told(error), /planted/)
   }
   t.equal(received.length, 0)
+})
+
+test('a mail that was sealed before the key was replaced is still sent', async t => {
+  const { received, variables } = await smtpServer(t)
+  const before = testConfig(variables)
+  const rotated = { ...variables, JWT_SECRET_KEY: 'a new one for tests, 32 characters' }
+  const sealed = sealLetter(before, letter())
+  const after = testConfig({ ...rotated, JWT_SECRET_KEY_PREVIOUS: before.JWT_SECRET_KEY })
+  await sendMail.run({ sealed }, (await contextOf(after)).context)
+  t.equal(received.length, 1)
+  t.equal(openLetter(testConfig(rotated), sealLetter(after, letter())).template, 'test')
+  await t.rejects(sendMail.run({ sealed }, (await contextOf(testConfig(rotated))).context), PermanentFailure)
+  t.equal(received.length, 1)
 })
 
 test('where mail is off, a mail waits for a process that can send it', async t => {

@@ -101,7 +101,7 @@ test('everything else is 401, and says no more', async t => {
 test('a role that the route does not name is 403', async t => {
   const app = await open(t)
   for (const role of ['user', 'editor'] as const) {
-    const answer = await app.inject({ url: '/guarded', headers: signedIn(app, role) })
+    const answer = await app.inject({ url: '/guarded', headers: await signedIn(app, role) })
     t.match(answer.json(), { code: 'forbidden', status: 403 })
   }
 })

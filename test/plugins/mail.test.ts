@@ -63,8 +63,8 @@ test('who may not call learns nothing of mail', async t => {
   const { app } = await buildWith(t, false)
   const call = (headers: Record<string, string>) => app.inject({ method: 'POST', url: '/guarded', headers })
   t.equal((await call({})).statusCode, 401)
-  t.equal((await call(signedIn(app, 'user'))).statusCode, 403)
-  t.equal((await call(signedIn(app))).statusCode, 503)
+  t.equal((await call(await signedIn(app, 'user'))).statusCode, 403)
+  t.equal((await call(await signedIn(app))).statusCode, 503)
 })
 
 test('one warning names the operations, each once', async t => {

@@ -1,7 +1,5 @@
-import { bigint, customType, integer, pgTable, uuid } from 'drizzle-orm/pg-core'
-import { createdAtColumn, momentColumn } from '../../db/columns.ts'
-
-const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' })
+import { bigint, integer, pgTable, uuid } from 'drizzle-orm/pg-core'
+import { bytesColumn, createdAtColumn, momentColumn } from '../../db/columns.ts'
 
 /**
  * Each seal covers the events after the one before, up to its own last position, and the seal before.
@@ -15,10 +13,10 @@ export const auditSeals = pgTable('audit_seals', {
   oldest_id: uuid().notNull(),
   newest_id: uuid().notNull(),
   /** The id and the digest of each event, in order: 48 bytes each. Null when all of them have been dropped. */
-  entries: bytes(),
-  entries_hash: bytes().notNull(),
-  previous_hash: bytes().notNull(),
-  hash: bytes().notNull(),
+  entries: bytesColumn(),
+  entries_hash: bytesColumn().notNull(),
+  previous_hash: bytesColumn().notNull(),
+  hash: bytesColumn().notNull(),
   /** Events before this were dropped after their time. */
   expired_before: momentColumn(),
   created_at: createdAtColumn(),

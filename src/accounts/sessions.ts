@@ -1,0 +1,242 @@
+import { and, eq, isNull, ne, sql } from 'drizzle-orm'
+import { firstRow } from '../db/rows.ts'
+import { inTransaction } from '../db/transaction.ts'
+import type { Db, Tx } from '../db/types.ts'
+import { record } from '../events/record.ts'
+import type { Actor, Origin } from '../lib/actor.ts'
+import { newId } from '../lib/id.ts'
+import { sha256 } from '../lib/opaque.ts'
+import { Unauthenticated } from '../lib/problems.ts'
+import { newDeviceMail } from '../mail/templates/new-device.ts'
+import type { Accounts } from './accounts.ts'
+import { sessionCreated, sessionReuseDetected, sessionRevoked } from './events.ts'
+import { circumstances } from './notices.ts'
+import { InvalidCredentials, RefreshTokenReused } from './problems.ts'
+import type { RefreshToken } from './refresh-tokens.ts'
+import { type User, userColumns } from './schemas.ts'
+import { devices, sessions, users } from './tables.ts'
+
+/** A session with the tokens that it hands out; the access token is made where the answer is. */
+export interface OpenSession {
+  user: User
+  session_id: string
+  refresh_token: string
+}
+
+export interface SigningIn {
+  id: string
+  /** As it was when the password was checked. */
+  password_changed_at?: Date
+}
+
+/** How somebody has shown who they are. */
+export type Method = 'registration' | 'password' | 'totp' | 'recovery_code'
+
+/** How a session came to its end. */
+export type Ending = 'logout' | 'user' | 'administrator'
+
+const MAX_USER_AGENT = 500
+
+/** How long after a refresh the token before is still taken for a lost answer or a second tab. */
+const OVERLAP_SECONDS = 30
+
+/** Opens a session, and tells the user when it is from a device that was not seen before. */
+export async function openSession(
+  tx: Tx,
+  accounts: Accounts,
+  actor: Actor,
+  { id: user_id, password_changed_at }: SigningIn,
+  method: Method,
+): Promise<OpenSession> {
+  const { refreshTokens, config } = accounts
+  const user = await noteLogin(tx, user_id, password_changed_at)
+  const token = { session_id: newId(), secret: refreshTokens.newSecret(), generation: 1 }
+  await tx.insert(sessions).values({
+    id: token.session_id,
+    user_id,
+    secret_hash: sha256(token.secret),
+    expires_at: inSeconds(config.JWT_REFRESH_TOKEN_EXPIRES),
+    ...placeOf(actor.origin),
+  })
+  await record(tx, asUser(actor, user_id), sessionCreated, {
+    subject_id: token.session_id,
+    owner_id: user_id,
+    after: { method },
+  })
+  await noteDevice(tx, accounts, actor, user)
+  return { user, session_id: token.session_id, refresh_token: refreshTokens.make(token) }
+}
+
+/** Not if the account has been closed, or its password changed, since the caller was checked. */
+async function noteLogin(tx: Tx, id: string, password_changed_at: Date | undefined): Promise<User> {
+  const unchanged = password_changed_at && eq(users.password_changed_at, password_changed_at)
+  const [user] = await tx
+    .update(users)
+    .set({ last_login_at: sql`now()` })
+    .where(and(eq(users.id, id), eq(users.is_active, true), isNull(users.deleted_at), unchanged))
+    .returning(userColumns)
+  if (user === undefined) throw new InvalidCredentials('The account was changed a moment ago; sign in again.')
+  return user
+}
+
+/** Signing in makes a user of whoever asked. */
+export const asUser = ({ origin }: Actor, id: string): Actor => ({ type: 'user', id, origin })
+
+const inSeconds = (seconds: number) => sql`now() + ${seconds} * interval '1 s'`
+
+const placeOf = ({ ip, user_agent }: Origin) => ({
+  ip,
+  user_agent: user_agent?.slice(0, MAX_USER_AGENT) ?? null,
+})
+
+async function noteDevice(tx: Tx, { mailer }: Accounts, actor: Actor, user: User) {
+  const row = await firstRow<{ known: boolean; others: boolean }>(
+    tx,
+    sql`
+      with before as (select fingerprint from devices where user_id = ${user.id}),
+      seen as (
+        insert into devices (user_id, fingerprint) values (${user.id}, ${fingerprintOf(actor.origin)})
+        on conflict (user_id, fingerprint) do update set last_seen_at = now() returning fingerprint
+      )
+      select exists (select from before join seen using (fingerprint)) as known, exists (select from before) as others`,
+  )
+  // The first device of all is the one that the account was made on.
+  if (row === undefined || row.known || !row.others || !mailer.available) return
+  const data = { first_name: user.first_name, ...circumstances(actor) }
+  await mailer.send(tx, actor, newDeviceMail, { to: user.email, data })
+}
+
+/** The program without its version, which changes every few weeks, and the network without the machine. */
+function fingerprintOf({ ip, user_agent }: Origin): Buffer {
+  const program = (user_agent ?? '').replace(/[\d.]+/g, '')
+  const network = (ip ?? '').includes(':')
+    ? ip?.split(':').slice(0, 3).join(':')
+    : ip?.split('.').slice(0, 2).join('.')
+  return sha256(`${program}\n${network ?? ''}`)
+}
+
+/** A new pair of tokens for one refresh token. */
+export async function refreshSession(accounts: Accounts, actor: Actor, text: string): Promise<OpenSession> {
+  const { refreshTokens, database, config } = accounts
+  const token = refreshTokens.read(text)
+  if (token === undefined) throw notGood()
+  const refreshed = await rotate(database.db, token, config.JWT_REFRESH_TOKEN_EXPIRES, actor.origin)
+  if (refreshed === undefined) throw await whyNotGood(accounts, actor, token)
+  const [user] = await database.db.select(userColumns).from(users).where(eq(users.id, refreshed.user_id))
+  if (user === undefined) throw notGood()
+  const { session_id, secret } = token
+  const { generation } = refreshed
+  return { user, session_id, refresh_token: refreshTokens.make({ session_id, secret, generation }) }
+}
+
+const notGood = () => new Unauthenticated('The refresh token is not, or no longer, good.')
+
+/**
+ * One statement, so that of any number of refreshes with one token the first moves the session on, and the others,
+ * which wait for its row, find it moved on just now: they all come to the same generation, and so to the same token.
+ */
+function rotate(db: Db, { session_id, secret, generation }: RefreshToken, seconds: number, origin: Origin) {
+  const { ip, user_agent } = placeOf(origin)
+  return firstRow<{ generation: number; user_id: string }>(
+    db,
+    sql`
+      update sessions s set
+        generation = ${generation}::int + 1,
+        rotated_at = case when s.generation = ${generation} then now() else s.rotated_at end,
+        last_used_at = now(), expires_at = now() + ${seconds} * interval '1 s',
+        ip = ${ip}, user_agent = ${user_agent}
+      from users u
+      where s.id = ${session_id} and s.secret_hash = ${sha256(secret)} and s.expires_at > now()
+        and (s.generation = ${generation}
+          or (s.generation = ${generation}::int + 1 and s.rotated_at > now() - ${OVERLAP_SECONDS} * interval '1 s'))
+        and u.id = s.user_id and u.is_active and u.deleted_at is null
+      returning s.generation, s.user_id`,
+  )
+}
+
+/** A token of ours that has been replaced is in two hands, and nobody knows which are the thief's: the session ends. */
+async function whyNotGood(
+  accounts: Accounts,
+  actor: Actor,
+  { session_id, secret, generation }: RefreshToken,
+) {
+  const ended = await inTransaction(accounts.database.db, async tx => {
+    const row = await firstRow<{ user_id: string }>(
+      tx,
+      sql`
+        delete from sessions
+        where id = ${session_id} and secret_hash = ${sha256(secret)} and generation > ${generation}
+        returning user_id`,
+    )
+    if (row === undefined) return false
+    await accounts.principals.forget(tx, row.user_id)
+    await record(tx, actor, sessionReuseDetected, {
+      subject_id: session_id,
+      owner_id: row.user_id,
+      after: {},
+    })
+    return true
+  })
+  return ended
+    ? new RefreshTokenReused('The refresh token was used before; the session has been ended.')
+    : notGood()
+}
+
+/** Signing out: by the session itself, or by a refresh token of it that is still good. */
+export async function endSession(
+  accounts: Accounts,
+  actor: Actor,
+  session: { id: string; session_id: string | null } | RefreshToken | undefined,
+): Promise<void> {
+  const found = await inTransaction(accounts.database.db, async tx => {
+    const user_id = session && ('secret' in session ? await ownerOf(tx, session) : session.id)
+    if (user_id === undefined || !session?.session_id) return false
+    const which = { user_id, only: session.session_id, how: 'logout' } as const
+    return (await endSessions(tx, accounts, asUser(actor, user_id), which)) > 0
+  })
+  if (!found) throw new Unauthenticated('There is no session to end.')
+}
+
+async function ownerOf(tx: Tx, { session_id, secret }: RefreshToken): Promise<string | undefined> {
+  const [row] = await tx
+    .select({ user_id: sessions.user_id })
+    .from(sessions)
+    .where(and(eq(sessions.id, session_id), eq(sessions.secret_hash, sha256(secret))))
+  return row?.user_id
+}
+
+/** Ends one session of a user, or all but one. Returns how many there were. */
+export async function endSessions(
+  tx: Tx,
+  { principals }: Accounts,
+  actor: Actor,
+  { user_id, only, except, how }: { user_id: string; only?: string; except?: string; how: Ending },
+): Promise<number> {
+  const ended = await deleteSessions(tx, { user_id, ...(only && { only }), ...(except && { except }) })
+  for (const subject_id of ended) {
+    await record(tx, actor, sessionRevoked, { subject_id, owner_id: user_id, after: { how } })
+  }
+  if (ended.length > 0) await principals.forget(tx, user_id)
+  return ended.length
+}
+
+/** Without an event of their own: the change that ends them has one. It calls `forget`, too. */
+export async function deleteSessions(
+  tx: Tx,
+  { user_id, only, except }: { user_id: string; only?: string; except?: string },
+): Promise<string[]> {
+  const ended = await tx
+    .delete(sessions)
+    .where(
+      and(
+        eq(sessions.user_id, user_id),
+        only === undefined ? undefined : eq(sessions.id, only),
+        except === undefined ? undefined : ne(sessions.id, except),
+      ),
+    )
+    .returning({ id: sessions.id })
+  return ended.map(({ id }) => id)
+}
+
+export const forgetDevices = (tx: Tx, user_id: string) =>
+  tx.delete(devices).where(eq(devices.user_id, user_id))

@@ -1,0 +1,134 @@
+import { and, eq, isNull } from 'drizzle-orm'
+import type { Accounts } from '../../accounts/accounts.ts'
+import { noteFailure } from '../../accounts/checks.ts'
+import { passLock, refuseLocked } from '../../accounts/lockout.ts'
+import { AccountDisabled, InvalidCredentials, MfaInvalid } from '../../accounts/problems.ts'
+import { type OpenSession, openSession } from '../../accounts/sessions.ts'
+import { users } from '../../accounts/tables.ts'
+import { canonicalEmail } from '../../accounts/users.ts'
+import { inTransaction } from '../../db/transaction.ts'
+import type { Db, Tx } from '../../db/types.ts'
+import type { Actor } from '../../lib/actor.ts'
+import { useCode } from './codes.ts'
+
+export interface PendingSignIn {
+  mfa_required: true
+  mfa_token: string
+  methods: ('totp' | 'recovery_code')[]
+}
+
+/** How long somebody may look for the telephone. */
+const PENDING_MS = 5 * 60_000
+
+/** One answer for all that may be wrong, after the same work: it does not tell whether there is such an account. */
+const wrong = () => new InvalidCredentials('Invalid email or password')
+
+export async function signIn(
+  accounts: Accounts,
+  actor: Actor,
+  { email: given, password }: { email: string; password: string },
+): Promise<OpenSession | PendingSignIn> {
+  const { database, passwords } = accounts
+  const email = canonicalEmail(given)
+  await refuseLocked(database.db, email)
+  const user = await findByEmail(database.db, email)
+  if (!(await passwords.verify(user?.password_hash, password)) || user === undefined) {
+    const reason = user === undefined ? 'unknown_email' : 'wrong_password'
+    await noteFailure(accounts, actor, email, user, reason)
+    throw wrong()
+  }
+  if (!user.is_active) throw new AccountDisabled('The account has been deactivated.')
+  // The failures so far still count: knowing the password must not buy ten more codes.
+  if (user.mfa_enabled) return pendingSignIn(accounts, user)
+  const renewed = passwords.isOutdated(user.password_hash) ? await passwords.hash(password) : undefined
+  return inTransaction(database.db, async tx => {
+    await passLock(tx, email)
+    if (renewed !== undefined) await renewHash(tx, user, renewed)
+    return openSession(tx, accounts, actor, user, 'password')
+  })
+}
+
+type Found = NonNullable<Awaited<ReturnType<typeof findByEmail>>>
+
+async function findByEmail(db: Db, email: string) {
+  const [user] = await db
+    .select(signingIn)
+    .from(users)
+    .where(and(eq(users.email, email), isNull(users.deleted_at)))
+  return user
+}
+
+const signingIn = {
+  id: users.id,
+  email: users.email,
+  first_name: users.first_name,
+  password_hash: users.password_hash,
+  password_changed_at: users.password_changed_at,
+  is_active: users.is_active,
+  mfa_enabled: users.mfa_enabled,
+  totp_secret: users.totp_secret,
+}
+
+/** The same password, hashed as is configured now. */
+const renewHash = (tx: Tx, { id, password_hash: old }: Found, password_hash: string) =>
+  tx
+    .update(users)
+    .set({ password_hash })
+    .where(and(eq(users.id, id), eq(users.password_hash, old)))
+
+/** Sealed, so that nothing has to be stored, and good only while the password is the same. */
+function pendingSignIn({ vault }: Accounts, { id, password_changed_at }: Found): PendingSignIn {
+  const pending: Pending = {
+    user_id: id,
+    password_changed_at: password_changed_at.toISOString(),
+    expires_at: Date.now() + PENDING_MS,
+  }
+  const mfa_token = vault.seal(JSON.stringify({ mfa: pending }))
+  return { mfa_required: true, mfa_token, methods: ['totp', 'recovery_code'] }
+}
+
+interface Pending {
+  user_id: string
+  password_changed_at: string
+  expires_at: number
+}
+
+/** The second half of a sign-in: the code. */
+export async function completeSignIn(
+  accounts: Accounts,
+  actor: Actor,
+  { mfa_token, code }: { mfa_token: string; code: string },
+): Promise<OpenSession> {
+  const { database } = accounts
+  const user = await findPending(accounts, mfa_token)
+  await refuseLocked(database.db, user.email)
+  const opened = await inTransaction(database.db, async tx => {
+    const method = await useCode(tx, accounts, user, code)
+    if (method === undefined) return undefined
+    await passLock(tx, user.email)
+    return openSession(tx, accounts, actor, user, method)
+  })
+  if (opened !== undefined) return opened
+  await noteFailure(accounts, actor, user.email, user, 'wrong_code')
+  throw new MfaInvalid('The code is not right, or has been used.')
+}
+
+async function findPending({ vault, database }: Accounts, mfa_token: string): Promise<Found> {
+  const pending = openPending(() => vault.open(mfa_token))
+  if (pending === undefined || pending.expires_at < Date.now()) throw over()
+  const [user] = await database.db.select(signingIn).from(users).where(eq(users.id, pending.user_id))
+  if (user === undefined || !user.is_active || !user.mfa_enabled) throw over()
+  if (user.password_changed_at.toISOString() !== pending.password_changed_at) throw over()
+  return user
+}
+
+const over = () => new MfaInvalid('The sign-in that this code belongs to is over; sign in again.')
+
+function openPending(open: () => string): Pending | undefined {
+  try {
+    // By this name, because other things are sealed with the same key.
+    return (JSON.parse(open()) as { mfa?: Pending }).mfa
+  } catch {
+    return undefined
+  }
+}

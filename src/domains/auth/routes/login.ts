@@ -1,0 +1,149 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
+import {
+  AccountDisabled,
+  AccountLocked,
+  CsrfFailed,
+  EmailTaken,
+  InvalidCredentials,
+  MfaInvalid,
+  RefreshTokenReused,
+  RegistrationClosed,
+} from '../../../accounts/problems.ts'
+import { endSession, refreshSession } from '../../../accounts/sessions.ts'
+import { Unauthenticated } from '../../../lib/problems.ts'
+import { ref } from '../../../lib/schema.ts'
+import { tokenPair } from '../answers.ts'
+import { completeSignIn, signIn } from '../login.ts'
+import { clearRefreshCookie, readRefreshCookie } from '../refresh-cookie.ts'
+import { register } from '../registration.ts'
+import {
+  Credentials,
+  MfaCode,
+  MfaRequired,
+  nothing,
+  RefreshRequest,
+  Registration,
+  SignedIn,
+  TokenPair,
+} from '../schemas.ts'
+
+const tags = ['auth']
+
+/** The ways into a session, from one token to the next, and out. */
+export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
+  const { accounts } = app
+  const { CORS_ORIGINS } = accounts.config
+
+  app.post(
+    '/register',
+    {
+      config: { access: 'public', mail: 'optional', problems: [EmailTaken, RegistrationClosed] },
+      schema: {
+        operationId: 'register',
+        summary: 'Create an account and sign in',
+        tags,
+        body: ref(Registration),
+        response: { 201: ref(SignedIn) },
+      },
+    },
+    async ({ actor, body: { cookie, ...fields } }, reply) => {
+      const opened = await register(accounts, actor, fields)
+      return reply.code(201).send({ ...tokenPair(app, reply, opened, cookie), user: opened.user })
+    },
+  )
+
+  app.post(
+    '/login',
+    {
+      config: {
+        access: 'public',
+        mail: 'optional',
+        problems: [InvalidCredentials, AccountDisabled, AccountLocked],
+      },
+      schema: {
+        operationId: 'login',
+        summary: 'Sign in by e-mail and password',
+        description: 'An account with MFA is asked for a code next: `POST /auth/mfa/verify`.',
+        tags,
+        body: ref(Credentials),
+        response: { 200: Type.Union([ref(SignedIn), ref(MfaRequired)]) },
+      },
+    },
+    async ({ actor, body: { cookie, ...credentials } }, reply) => {
+      const result = await signIn(accounts, actor, credentials)
+      if ('mfa_required' in result) return reply.header('cache-control', 'no-store').send(result)
+      return reply.send({ ...tokenPair(app, reply, result, cookie), user: result.user })
+    },
+  )
+
+  app.post(
+    '/mfa/verify',
+    {
+      config: {
+        access: 'public',
+        mail: 'optional',
+        problems: [MfaInvalid, AccountLocked, InvalidCredentials],
+      },
+      schema: {
+        operationId: 'verifyMfa',
+        summary: 'Complete a sign-in by a code',
+        tags,
+        body: ref(MfaCode),
+        response: { 200: ref(SignedIn) },
+      },
+    },
+    async ({ actor, body: { cookie, ...answer } }, reply) => {
+      const opened = await completeSignIn(accounts, actor, answer)
+      return { ...tokenPair(app, reply, opened, cookie), user: opened.user }
+    },
+  )
+
+  app.post(
+    '/refresh',
+    {
+      config: { access: 'public', problems: [Unauthenticated, RefreshTokenReused, CsrfFailed] },
+      schema: {
+        operationId: 'refresh',
+        summary: 'Exchange a refresh token for a new pair of tokens',
+        description:
+          'The token before the newest is accepted for another 30 seconds, for answers that were lost. ' +
+          'An older one ends the session.',
+        tags,
+        body: ref(RefreshRequest),
+        response: { 200: ref(TokenPair) },
+      },
+    },
+    async (request, reply) => {
+      const sent = request.body?.refresh_token ?? bearerOf(request)
+      const token = sent ?? readRefreshCookie(request, CORS_ORIGINS)
+      if (token === undefined) throw new Unauthenticated('A refresh token is needed.')
+      const opened = await refreshSession(accounts, request.actor, token)
+      return tokenPair(app, reply, opened, sent === undefined)
+    },
+  )
+
+  app.post(
+    '/logout',
+    {
+      config: { access: 'optional', problems: [CsrfFailed] },
+      schema: {
+        operationId: 'logout',
+        summary: 'End this session',
+        description: 'By the access token or, where its life is over, by the refresh cookie.',
+        tags,
+        response: { 204: nothing('The session is over.') },
+      },
+    },
+    async (request, reply) => {
+      const { user, actor } = request
+      const token = user === null ? readRefreshCookie(request, CORS_ORIGINS) : undefined
+      await endSession(accounts, actor, user ?? accounts.refreshTokens.read(token ?? ''))
+      clearRefreshCookie(reply)
+      return reply.code(204).send()
+    },
+  )
+}
+
+const bearerOf = ({ headers }: FastifyRequest) => /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]

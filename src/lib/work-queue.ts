@@ -1,0 +1,74 @@
+import { Unavailable } from './problems.ts'
+
+interface WorkQueueOptions {
+  at_once: number
+  /** Who would have to wait longer is refused. */
+  longest_wait_ms: number
+  /** How long a piece is thought to take before any has been done. */
+  first_guess_ms: number
+  /** What the refused are told. */
+  refusal: string
+}
+
+export interface WorkQueue {
+  /** Does it when its turn comes; throws `Unavailable` where that would be, or after all is, too late. */
+  run<Result>(work: () => Promise<Result>): Promise<Result>
+}
+
+/** So that half of the average is the last three pieces: a machine that becomes slow is noticed within a second. */
+const WEIGHT_OF_LAST = 0.2
+
+/** Few pieces of work at once, the others first come first served, and as many as can be done in time. */
+export function createWorkQueue({
+  at_once,
+  longest_wait_ms,
+  first_guess_ms,
+  refusal,
+}: WorkQueueOptions): WorkQueue {
+  const waiting: (() => void)[] = []
+  let running = 0
+  let average_ms = first_guess_ms
+
+  return {
+    async run(work) {
+      if (running < at_once) running++
+      else await turn()
+      const started = performance.now()
+      try {
+        const result = await work()
+        // What fails often fails at once, and would make the queue look faster than it is.
+        average_ms += WEIGHT_OF_LAST * (performance.now() - started - average_ms)
+        return result
+      } finally {
+        handOver()
+      }
+    },
+  }
+
+  async function turn() {
+    if (expectedWait() > longest_wait_ms) throw refused()
+    const since = performance.now()
+    await new Promise<void>(resolve => waiting.push(resolve))
+    // The average is of the past: on a machine that then became slow, people waited up to 7 s.
+    if (performance.now() - since > longest_wait_ms) {
+      handOver()
+      throw refused()
+    }
+  }
+
+  function expectedWait() {
+    return ((waiting.length + 1) * average_ms) / at_once
+  }
+
+  function refused() {
+    const seconds = String(Math.ceil(expectedWait() / 1000))
+    return new Unavailable(refusal, { headers: { 'retry-after': seconds } })
+  }
+
+  /** The place goes straight to the next in line: were it free for a moment, a newcomer could take it. */
+  function handOver() {
+    const next = waiting.shift()
+    if (next === undefined) running--
+    else next()
+  }
+}
