@@ -49,8 +49,8 @@ export interface Resources {
 
 export type App = FastifyInstance
 
-/** Beyond this, a header or a URL is no longer an accident. */
-const MAX_HEADER_BYTES = 16 * 1024
+/** So much that a token that was blown up is still told that it is none, instead of that it is too long. */
+const MAX_HEADER_BYTES = 128 * 1024
 const MAX_PARAM_LENGTH = 500
 const BODY_LIMIT = 1024 * 1024
 

@@ -1,4 +1,5 @@
 import { expireAccounts, purgeUsers, sendResetLink } from './accounts/jobs.ts'
+import { resealSecrets } from './accounts/reseal.ts'
 import { expireEvents, makePartitions, sealEvents } from './domains/audit/jobs.ts'
 import type { Job } from './jobs/job.ts'
 import { sendMail } from './mail/send.ts'
@@ -9,6 +10,7 @@ export const jobs: readonly Job[] = [
   expireEvents,
   makePartitions,
   purgeUsers,
+  resealSecrets,
   sealEvents,
   sendMail,
   sendResetLink,

@@ -27,6 +27,26 @@ export const commands: Record<string, Entry> = {
     summary: 'Print the effective configuration, secrets masked; or the text of .env.example',
     load: () => import('./commands/config.ts'),
   },
+  'create-admin': {
+    usage: 'create-admin EMAIL',
+    summary: 'Make an administrator; asks for the password, or reads it from a pipe',
+    load: () => import('./commands/create-admin.ts'),
+  },
+  users: {
+    usage: 'users ACTION',
+    summary: 'list [--search TEXT] [--role ROLE] [--all]; activate or deactivate EMAIL; set-role EMAIL ROLE',
+    load: () => import('./commands/users.ts'),
+  },
+  sessions: {
+    usage: 'sessions revoke EMAIL',
+    summary: 'Sign a user out everywhere',
+    load: () => import('./commands/sessions.ts'),
+  },
+  'seed-db': {
+    usage: 'seed-db',
+    summary: 'Add accounts and data to develop with; masses, without events, by --users N --items N',
+    load: () => import('./commands/seed-db.ts'),
+  },
   jobs: {
     usage: 'jobs list|retry|run',
     summary: 'Count and list jobs [--state STATE]; retry ID; run NAME [PAYLOAD] here and now',
@@ -59,9 +79,12 @@ export const commands: Record<string, Entry> = {
   },
 }
 
+const USAGE_WIDTH = 22
+
 function help(): string {
-  const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage.padEnd(20)} ${summary}`)
-  return `Usage: plinth COMMAND\n\n${lines.join('\n')}\n  ${'help'.padEnd(20)} Print this\n`
+  const line = (usage: string, summary: string) => `  ${usage.padEnd(USAGE_WIDTH)} ${summary}\n`
+  const lines = Object.values(commands).map(({ usage, summary }) => line(usage, summary))
+  return `Usage: plinth COMMAND\n\n${lines.join('')}${line('help', 'Print this')}`
 }
 
 async function main([name = 'help', ...args]: string[]): Promise<number> {

@@ -315,11 +315,15 @@ function expectation(schema: TSchema): string {
 /** What no single variable can tell. */
 function ruleFaults(environment: Record<string, unknown>) {
   const { NODE_ENV, DATABASE_URL, JWT_SECRET_KEY, WEB_CONCURRENCY, MAIL_SERVER, APP_URL } = environment
+  const { JWT_PRIVATE_KEY, JWT_PUBLIC_KEY_PREVIOUS } = environment
   const faults: string[] = []
   if (Number(environment.SHUTDOWN_DELAY_SECONDS) > Number(environment.SHUTDOWN_GRACE_SECONDS)) {
     faults.push(
       'SHUTDOWN_DELAY_SECONDS must not be longer than SHUTDOWN_GRACE_SECONDS, of which it is a part',
     )
+  }
+  if (JWT_PUBLIC_KEY_PREVIOUS !== undefined && JWT_PRIVATE_KEY === undefined) {
+    faults.push('JWT_PUBLIC_KEY_PREVIOUS is of use only with the JWT_PRIVATE_KEY that came after it')
   }
   if (NODE_ENV === 'production') {
     if (DATABASE_URL === undefined) faults.push('DATABASE_URL is required when NODE_ENV=production')

@@ -103,16 +103,16 @@ test('bytes that are no request are a problem, and the process lives', async t =
       'malformed_request',
     ],
     [
-      'headers above 16 KiB',
-      `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      'headers above 128 KiB',
+      `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(140_000)}\r\n\r\n`,
       '431',
       'headers_too_large',
     ],
     [
       'a URL above 16 KiB',
-      `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`,
-      '431',
-      'headers_too_large',
+      `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+      '414',
+      'uri_too_long',
     ],
     ['no host', 'GET /health HTTP/1.1\r\nConnection: close\r\n\r\n', '400', 'malformed_request'],
     [

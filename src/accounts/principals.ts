@@ -65,10 +65,10 @@ export function createPrincipals(database: Database): Principals {
     // What was revoked may not have been heard here, so neither what is known nor what others look up will do.
     if (!following.isCurrent()) return look(key, lookUp)
     const entry = known.get(key)
-    if (entry === undefined) return lookUpOnce(key, lookUp)
-    if (entry.expires_at <= Date.now()) {
-      known.delete(key)
-      return undefined
+    if (entry === undefined || entry.expires_at <= Date.now()) {
+      if (entry !== undefined) remove(key, entry)
+      // An end may have been put off since: each refresh does that for its session.
+      return lookUpOnce(key, lookUp)
     }
     lastUse.note(entry.principal)
     return entry.principal
@@ -104,13 +104,15 @@ export function createPrincipals(database: Database): Principals {
   }
 
   function removeOldest() {
-    for (const [key, { principal }] of known) {
-      known.delete(key)
-      const keys = keysOf.get(principal.id)
-      keys?.delete(key)
-      if (keys?.size === 0) keysOf.delete(principal.id)
-      return
-    }
+    const [oldest] = known
+    if (oldest !== undefined) remove(...oldest)
+  }
+
+  function remove(key: string, { principal }: Known) {
+    known.delete(key)
+    const keys = keysOf.get(principal.id)
+    keys?.delete(key)
+    if (keys?.size === 0) keysOf.delete(principal.id)
   }
 
   function drop(user_id: string) {

@@ -1,10 +1,12 @@
 import { and, eq, isNull, sql } from 'drizzle-orm'
+import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
 import { inTransaction } from '../db/transaction.ts'
 import type { Db, Tx } from '../db/types.ts'
 import type { EventType } from '../events/event-type.ts'
 import { record } from '../events/record.ts'
 import type { Actor } from '../lib/actor.ts'
 import { NotFound, ValidationFailed } from '../lib/problems.ts'
+import { emailChangedMail } from '../mail/templates/email-changed.ts'
 import { verifyEmailMail } from '../mail/templates/verify-email.ts'
 import type { Accounts } from './accounts.ts'
 import {
@@ -16,7 +18,8 @@ import {
   userRoleChanged,
   userUpdated,
 } from './events.ts'
-import { makeLink } from './links.ts'
+import { dropLinks, makeLink } from './links.ts'
+import { circumstances } from './notices.ts'
 import { LastAdmin } from './problems.ts'
 import { managedUserColumns, type User, userColumns } from './schemas.ts'
 import { deleteSessions } from './sessions.ts'
@@ -84,9 +87,9 @@ export async function askToVerify(
   tx: Tx,
   { config, mailer }: Accounts,
   actor: Actor,
-  user: Pick<User, 'id' | 'email' | 'first_name' | 'email_verified'>,
+  user: Pick<User, 'id' | 'email' | 'first_name' | 'email_verified' | 'is_active'>,
 ): Promise<void> {
-  if (user.email_verified || !mailer.available) return
+  if (user.email_verified || !user.is_active || !mailer.available) return
   const link = await makeLink(tx, config, 'verify_email', user)
   await mailer.send(tx, actor, verifyEmailMail, {
     to: user.email,
@@ -129,18 +132,47 @@ export async function changeUser(
   const losesAdmin = changes.is_active === false || (changes.role !== undefined && changes.role !== 'admin')
   if (losesAdmin) await demandAnotherAdmin(tx, id)
   const before = await lockUser(tx, id)
-  const differs = Object.entries(changes).some(([field, value]) => before[field as keyof User] !== value)
+  const values = valuesOf(before, changes)
+  const differs = Object.entries(values).some(([field, value]) => before[field as keyof User] !== value)
   if (!differs) return before
+  const after = await updateUser(tx, before.id, values)
+  if (before.is_active && !after.is_active) await deleteSessions(tx, { user_id: after.id })
+  await accounts.principals.forget(tx, after.id)
+  await record(tx, actor, eventOf(before, after), { subject_id: after.id, owner_id: after.id, before, after })
+  if (before.email !== after.email) await moveMail(tx, accounts, actor, before, after)
+  return after
+}
+
+/** An e-mail that somebody has typed in is not verified. */
+function valuesOf(before: User, changes: UserChanges): UserChanges {
+  if (changes.email === undefined) return changes
+  const email = canonicalEmail(changes.email)
+  return { ...(email !== before.email && { email_verified: false }), ...changes, email }
+}
+
+async function updateUser(tx: Tx, id: string, values: PgUpdateSetSource<typeof users>): Promise<User> {
   const [after] = await tx
     .update(users)
-    .set({ ...changes, ...nextVersion })
+    .set({ ...values, ...nextVersion })
     .where(eq(users.id, id))
     .returning(managedUserColumns)
-  if (after === undefined) return missing()
-  if (before.is_active && !after.is_active) await deleteSessions(tx, { user_id: id })
-  await accounts.principals.forget(tx, id)
-  await record(tx, actor, eventOf(before, after), { subject_id: id, owner_id: id, before, after })
-  return after
+  return after ?? missing()
+}
+
+/** Links lie in the mailbox of the old address, which is told; the new one is asked whether it is the right one. */
+async function moveMail(tx: Tx, accounts: Accounts, actor: Actor, before: User, after: User) {
+  const { mailer } = accounts
+  await dropLinks(tx, after.id)
+  await askToVerify(tx, accounts, actor, after)
+  if (!mailer.available) return
+  // Where somebody else made the change, it is not for the user to know from where.
+  const { at, ip, user_agent } = circumstances(actor)
+  const own = actor.id === after.id
+  const data = { first_name: before.first_name, new_email: after.email, at }
+  await mailer.send(tx, actor, emailChangedMail, {
+    to: before.email,
+    data: { ...data, ip: own ? ip : null, user_agent: own ? user_agent : null },
+  })
 }
 
 export const nextVersion = { version: sql`${users.version} + 1`, updated_at: sql`now()` }
@@ -152,29 +184,21 @@ function eventOf(before: User, after: User): EventType<typeof userUpdated.fields
   return before.email === after.email ? userUpdated : userEmailChanged
 }
 
-/** Deleted users are kept for a while, with all that is theirs, and can be restored. */
+/** Deleted users are kept for a while, with all that is theirs but their sessions, and can be restored. */
 export async function deleteUser(tx: Tx, accounts: Accounts, actor: Actor, id: string): Promise<void> {
   await demandAnotherAdmin(tx, id)
   const before = await lockUser(tx, id)
-  await tx
-    .update(users)
-    .set({ deleted_at: sql`now()`, ...nextVersion })
-    .where(eq(users.id, id))
-  await deleteSessions(tx, { user_id: id })
-  await accounts.principals.forget(tx, id)
-  await record(tx, actor, userDeleted, { subject_id: id, owner_id: id, before })
+  await updateUser(tx, before.id, { deleted_at: sql`now()` })
+  await deleteSessions(tx, { user_id: before.id })
+  await accounts.principals.forget(tx, before.id)
+  await record(tx, actor, userDeleted, { subject_id: before.id, owner_id: before.id, before })
 }
 
 export async function restoreUser(tx: Tx, accounts: Accounts, actor: Actor, id: string): Promise<User> {
-  await lockUser(tx, id, { deleted: true })
-  const [after] = await tx
-    .update(users)
-    .set({ deleted_at: null, ...nextVersion })
-    .where(eq(users.id, id))
-    .returning(managedUserColumns)
-  if (after === undefined) return missing()
-  await accounts.principals.forget(tx, id)
-  await record(tx, actor, userRestored, { subject_id: id, owner_id: id, after })
+  const before = await lockUser(tx, id, { deleted: true })
+  const after = await updateUser(tx, before.id, { deleted_at: null })
+  await accounts.principals.forget(tx, after.id)
+  await record(tx, actor, userRestored, { subject_id: after.id, owner_id: after.id, after })
   return after
 }
 
@@ -190,7 +214,8 @@ async function demandAnotherAdmin(tx: Tx, id: string): Promise<void> {
     .where(isActiveAdmin)
     .orderBy(users.id)
     .for('no key update')
-  if (admins.length === 1 && admins[0]?.id === id) {
+  // A client may write an id in capitals.
+  if (admins.length === 1 && admins[0]?.id === id.toLowerCase()) {
     throw new LastAdmin('The last active administrator has to stay one.')
   }
 }

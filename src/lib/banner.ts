@@ -13,7 +13,7 @@ export function banner(
     API    ${address}
     Docs   ${address}/docs
     Data   ${data}
-    Admin  accounts are not part of this version yet; \`npm run cli -- help\` lists what is
+    Admin  npm run cli -- create-admin EMAIL
 
 `)
 }

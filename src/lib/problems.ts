@@ -130,7 +130,7 @@ export const UriTooLong = defineProblem({
   status: 414,
   title: 'URI too long',
   explanation: 'The URL, or a part of its path, is longer than the server accepts.',
-  remedy: 'Shorten it: a path segment may have 500 characters.',
+  remedy: 'Shorten it: it may have 16 384 characters, and a segment of its path 500.',
 })
 
 export const UnsupportedMediaType = defineProblem({
@@ -171,7 +171,7 @@ export const HeadersTooLarge = defineProblem({
   code: 'headers_too_large',
   status: 431,
   title: 'Request header fields too large',
-  explanation: 'The request line and headers together are larger than 16 KiB.',
+  explanation: 'The request line and headers together are larger than 128 KiB.',
   remedy: 'Send fewer or shorter headers; an overgrown Cookie header is the usual cause.',
 })
 

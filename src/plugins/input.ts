@@ -3,14 +3,30 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { parse } from 'secure-json-parse'
-import { InvalidText, MalformedJson, MalformedRequest, UnsupportedMediaType } from '../lib/problems.ts'
+import {
+  InvalidText,
+  MalformedJson,
+  MalformedRequest,
+  UnsupportedMediaType,
+  UriTooLong,
+} from '../lib/problems.ts'
 import { holdsOnlyText } from '../lib/text.ts'
 
 /** Anything but printable ASCII, and `%`: only such a URL can hold what a decoded one must not. */
 const NEEDS_A_LOOK = /[^\x21-\x24\x26-\x7e]/
 
+/** Longer ones come from mistakes; what is a lot of data belongs in a body. */
+const MAX_URL_LENGTH = 16 * 1024
+
 /** A name or an address, and perhaps a port. */
 const HOST = /^(\[[0-9a-f:.]+\]|[\w.~-]+)(:\d{1,5})?$/i
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route does with or without: no body is an empty one. */
+    body?: 'optional'
+  }
+}
 
 /** Lets in only what can be read, decoded and stored as text, whatever route it is for. */
 export default fp(
@@ -24,13 +40,21 @@ export default fp(
         return parseJson(body)
       },
     )
+    app.addHook('onRoute', route => {
+      if (route.config?.body !== 'optional') return
+      route.preValidation = [fillBody, ...[route.preValidation ?? []].flat()]
+    })
     app.addHook('onRequest', (request, _reply, done) => {
-      const fault = hostFault(request.raw)
-      done(fault ?? (NEEDS_A_LOOK.test(request.url) ? urlFault(request.url) : undefined))
+      done(hostFault(request.raw) ?? urlFault(request.url))
     })
   },
   { name: 'input' },
 )
+
+function fillBody(request: FastifyRequest, _reply: unknown, done: () => void) {
+  request.body ??= {}
+  done()
+}
 
 function demandPlainUtf8({ headers }: FastifyRequest) {
   const encoding = headers['content-encoding'] || 'identity'
@@ -75,6 +99,8 @@ function hostFault({ httpVersion, headers, rawHeaders }: IncomingMessage): Error
 }
 
 function urlFault(url: string): Error | undefined {
+  if (url.length > MAX_URL_LENGTH) return new UriTooLong('The URL is too long.')
+  if (!NEEDS_A_LOOK.test(url)) return undefined
   let decoded: string
   try {
     decoded = decodeURIComponent(url)

@@ -23,6 +23,7 @@ type Json = Record<string, unknown>
 
 interface Operation {
   operationId?: string
+  requestBody?: { required?: boolean }
   responses?: Record<string, Json>
 }
 
@@ -90,7 +91,7 @@ export function addProblems(
   problemsOf: ReadonlyMap<string, ProblemConstructor[]>,
 ) {
   const shared: Json = {}
-  for (const operation of Object.values(document.paths ?? {}).flatMap(item => Object.values(item))) {
+  for (const operation of operationsOf(document)) {
     const responses = operation.responses ?? {}
     for (const [status, response] of Object.entries(responses)) {
       if (response.description === 'Default Response') response.description = STATUS_CODES[status]
@@ -112,6 +113,9 @@ export function addProblems(
   document.components.headers = headersIn(JSON.stringify(document))
   return document
 }
+
+export const operationsOf = (document: OpenApiDocument): Operation[] =>
+  Object.values(document.paths ?? {}).flatMap(item => Object.values(item))
 
 /** Only the headers that something refers to: a component that nobody uses is noise in generated clients. */
 const headersIn = (document: string): Json =>

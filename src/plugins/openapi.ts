@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 import type { Access } from '../lib/access.ts'
 import { packageVersion } from '../lib/package.ts'
 import type { ProblemConstructor } from '../lib/problem.ts'
-import { addProblems, type OpenApiDocument, possibleProblems } from './openapi-problems.ts'
+import { addProblems, type OpenApiDocument, operationsOf, possibleProblems } from './openapi-problems.ts'
 
 const DESCRIPTION = `Accounts, authentication, owner-scoped resources, events and webhooks over HTTP.
 
@@ -21,6 +21,7 @@ const PAGE_POLICY =
 export default fp(
   async (app, { tags }: { tags: { name: string; description: string }[] }) => {
     const problemsOf = new Map<string, ProblemConstructor[]>()
+    const bodyOptional = new Set<string>()
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
@@ -55,10 +56,18 @@ export default fp(
       transform: ({ schema = {}, url, route }) => {
         const config = route.config ?? {}
         if (schema.operationId) problemsOf.set(schema.operationId, possibleProblems(schema, url, config))
+        if (schema.operationId && config.body === 'optional') bodyOptional.add(schema.operationId)
         return { schema: { ...schema, security: securityOf(config.access) }, url }
       },
-      transformObject: document =>
-        addProblems((document as { openapiObject: OpenApiDocument }).openapiObject, problemsOf),
+      transformObject: given => {
+        const document = addProblems((given as { openapiObject: OpenApiDocument }).openapiObject, problemsOf)
+        for (const operation of operationsOf(document)) {
+          // The plugin takes every body for a must.
+          const { requestBody, operationId = '' } = operation
+          if (requestBody && bodyOptional.has(operationId)) requestBody.required = false
+        }
+        return document
+      },
     })
     await app.register(documentationPage)
   },

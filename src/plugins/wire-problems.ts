@@ -51,7 +51,7 @@ export function answerClientError(this: FastifyInstance, error: NodeJS.ErrnoExce
 
 function clientProblem({ code }: NodeJS.ErrnoException): Problem {
   if (code === 'HPE_HEADER_OVERFLOW')
-    return new HeadersTooLarge('The request line and headers exceed 16 KiB.')
+    return new HeadersTooLarge('The request line and headers exceed 128 KiB.')
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new RequestTimeout('The request did not arrive in time.')
   return new MalformedRequest('The bytes received are not a valid HTTP request.')
 }

@@ -71,7 +71,7 @@ test('without a usable hash the same work is done, from the very first time', as
 
 test('no more are worked on at once than leave a core free, and too many are refused', async t => {
   const passwords = createPasswords({ ...cheap, ARGON2_MEMORY_COST: 100_000 })
-  const tooLate = { statusCode: 503, headers: { 'retry-after': '3' } }
+  const tooLate = { message: /waiting/, statusCode: 503, headers: { 'retry-after': '3' } }
   let atOnce = 0
   let most = 0
   let finish = () => {}

@@ -9,7 +9,7 @@ import { defineJob } from '../../src/jobs/job.ts'
 import { systemActor } from '../../src/lib/actor.ts'
 import { newId } from '../../src/lib/id.ts'
 import { testDatabase } from '../database.ts'
-import { build, signedIn } from '../helper.ts'
+import { aUser, build, signedIn } from '../helper.ts'
 
 const job = defineJob({
   name: 'test.administered',
@@ -104,9 +104,9 @@ test('a failed job can be retried, once; and that is recorded', async t => {
   const app = await build(t)
   const db = await open()
   const id = await put(db, 'failed')
-  const admin = newId()
+  const admin = await aUser(app, 'admin')
   const retry = (job: string) =>
-    app.inject({ method: 'POST', url: `${path}/${job}/retry`, headers: await signedIn(app, 'admin', admin) })
+    app.inject({ method: 'POST', url: `${path}/${job}/retry`, headers: admin.headers })
   const answer = await retry(id)
   t.equal(answer.statusCode, 200)
   t.match(answer.json(), { id, state: 'retry', attempts: 0, completed_at: null })
@@ -114,7 +114,7 @@ test('a failed job can be retried, once; and that is recorded', async t => {
   t.match((await retry(await put(db, 'active'))).json(), { code: 'conflict' })
   t.match((await retry(newId())).json(), { code: 'not_found', status: 404 })
   t.match((await retry('x')).json(), { code: 'validation_failed', status: 400 })
-  const events = await app.inject({ url: `/api/v1/audit?actor_id=${admin}`, headers: await signedIn(app) })
+  const events = await app.inject({ url: `/api/v1/audit?actor_id=${admin.id}`, headers: admin.headers })
   t.match(events.json().data, [
     { type: 'job.retried', subject: { type: 'job', id }, changes: { state: ['failed', 'retry'] } },
   ])
@@ -124,9 +124,9 @@ test('a failed job can be retried, once; and that is recorded', async t => {
 test('a job that does not run can be deleted', async t => {
   const app = await build(t)
   const db = await open()
-  const admin = newId()
+  const admin = await aUser(app, 'admin')
   const remove = (job: string) =>
-    app.inject({ method: 'DELETE', url: `${path}/${job}`, headers: await signedIn(app, 'admin', admin) })
+    app.inject({ method: 'DELETE', url: `${path}/${job}`, headers: admin.headers })
   const id = await put(db, 'failed')
   const answer = await remove(id)
   t.equal(answer.statusCode, 204)
@@ -134,6 +134,7 @@ test('a job that does not run can be deleted', async t => {
   t.match((await remove(id)).json(), { code: 'not_found', status: 404 })
   t.equal((await remove(await put(db, 'created'))).statusCode, 204)
   t.match((await remove(await put(db, 'active'))).json(), { code: 'conflict', status: 409 })
-  const events = await app.inject({ url: `/api/v1/audit?actor_id=${admin}`, headers: await signedIn(app) })
+  t.match((await remove('x')).json(), { code: 'validation_failed', status: 400 })
+  const events = await app.inject({ url: `/api/v1/audit?actor_id=${admin.id}`, headers: admin.headers })
   t.equal(events.json().data.length, 2)
 })

@@ -1,6 +1,8 @@
 import type { Domain } from '../domain.ts'
+import { apiKeyRoutes } from './routes/api-keys.ts'
 import { linkRoutes } from './routes/links.ts'
 import { loginRoutes } from './routes/login.ts'
+import { mfaRoutes } from './routes/mfa.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 
 export default {
@@ -10,5 +12,7 @@ export default {
     await app.register(loginRoutes)
     await app.register(linkRoutes)
     await app.register(sessionRoutes)
+    await app.register(mfaRoutes)
+    await app.register(apiKeyRoutes)
   },
 } satisfies Domain

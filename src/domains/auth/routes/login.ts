@@ -103,7 +103,11 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/refresh',
     {
-      config: { access: 'public', problems: [Unauthenticated, RefreshTokenReused, CsrfFailed] },
+      config: {
+        access: 'public',
+        body: 'optional',
+        problems: [Unauthenticated, RefreshTokenReused, CsrfFailed],
+      },
       schema: {
         operationId: 'refresh',
         summary: 'Exchange a refresh token for a new pair of tokens',
@@ -116,7 +120,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const sent = request.body?.refresh_token ?? bearerOf(request)
+      const sent = request.body.refresh_token ?? bearerOf(request)
       const token = sent ?? readRefreshCookie(request, CORS_ORIGINS)
       if (token === undefined) throw new Unauthenticated('A refresh token is needed.')
       const opened = await refreshSession(accounts, request.actor, token)

@@ -1,0 +1,120 @@
+import { parseArgs } from 'node:util'
+import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm'
+import type { Accounts } from '../accounts/accounts.ts'
+import { managedUserColumns, type User } from '../accounts/schemas.ts'
+import { users } from '../accounts/tables.ts'
+import { changeUser, type UserChanges } from '../accounts/users.ts'
+import { inTransaction } from '../db/transaction.ts'
+import type { Db } from '../db/types.ts'
+import { ROLES, type Role } from '../lib/access.ts'
+import { systemActor } from '../lib/actor.ts'
+import { EXIT_USAGE, StartupError } from '../lib/exit-codes.ts'
+import type { Command } from './command.ts'
+import { demandUser, withAccounts } from './with-accounts.ts'
+
+const READ_AT_ONCE = 500
+
+const run: Command = ([action = '', ...args]) => {
+  if (action === 'list') return list(args)
+  const { positionals } = parseArgs({ args, allowPositionals: true })
+  const [email = '', role = ''] = positionals
+  const words = email === '' ? -1 : positionals.length
+  if (action === 'activate' && words === 1) return withAccounts(accounts => activate(accounts, email))
+  if (action === 'deactivate' && words === 1) return withAccounts(accounts => deactivate(accounts, email))
+  if (action === 'set-role' && words === 2) {
+    const known = readRole(role)
+    return withAccounts(accounts => setRole(accounts, email, known))
+  }
+  throw new StartupError(
+    'Say what to do: plinth users list, activate EMAIL, deactivate EMAIL, or set-role EMAIL ROLE.',
+    EXIT_USAGE,
+  )
+}
+
+export default run
+
+function list(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      search: { type: 'string' },
+      role: { type: 'string' },
+      all: { type: 'boolean', default: false },
+    },
+  })
+  const role = values.role === undefined ? undefined : readRole(values.role)
+  return withAccounts(async ({ database }) => {
+    let count = 0
+    for await (const user of findUsers(database.db, { search: values.search, role, all: values.all })) {
+      process.stdout.write(`${describeUser(user)}\n`)
+      count++
+    }
+    return count === 1 ? '1 user.' : `${count} users.`
+  })
+}
+
+function readRole(text: string): Role {
+  const role = ROLES.find(known => known === text)
+  if (role === undefined) throw new StartupError(`The role is one of ${ROLES.join(', ')}.`, EXIT_USAGE)
+  return role
+}
+
+interface Wanted {
+  search?: string | undefined
+  role?: Role | undefined
+  /** Also those who are deactivated or deleted. */
+  all?: boolean
+}
+
+/** The oldest first, a page at a time: there may be millions. */
+export async function* findUsers(db: Db, { search, role, all = false }: Wanted): AsyncGenerator<User> {
+  const wanted = and(
+    search === undefined ? undefined : or(holds(users.email, search), holds(users.full_name, search)),
+    role === undefined ? undefined : eq(users.role, role),
+    all ? undefined : and(eq(users.is_active, true), isNull(users.deleted_at)),
+  )
+  for (let last: string | undefined; ; ) {
+    const page = await db
+      .select(managedUserColumns)
+      .from(users)
+      .where(and(wanted, last === undefined ? undefined : gt(users.id, last)))
+      .orderBy(asc(users.id))
+      .limit(READ_AT_ONCE)
+    yield* page
+    if (page.length < READ_AT_ONCE) return
+    last = page.at(-1)?.id
+  }
+}
+
+const holds = (column: typeof users.email | typeof users.full_name, text: string) =>
+  sql`${column} ilike ${`%${text.replace(/[\\%_]/g, '\\$&')}%`}`
+
+export function describeUser({ id, email, role, full_name, ...user }: User): string {
+  const state = user.deleted_at ? 'deleted' : user.is_active ? 'active' : 'inactive'
+  // Anybody may choose a name, and the operator's terminal must not take it for commands.
+  const name = full_name.replace(/\p{Cc}/gu, '?')
+  return `${id}  ${state.padEnd(8)}  ${role.padEnd(6)}  ${email.padEnd(32)}  ${name}`
+}
+
+export async function activate(accounts: Accounts, email: string): Promise<string> {
+  const changed = await change(accounts, email, { is_active: true })
+  return changed ? `${email} may sign in now.` : `${email} is active already.`
+}
+
+export async function deactivate(accounts: Accounts, email: string): Promise<string> {
+  const changed = await change(accounts, email, { is_active: false })
+  return changed ? `${email} is deactivated, and signed out everywhere.` : `${email} is inactive already.`
+}
+
+export async function setRole(accounts: Accounts, email: string, role: Role): Promise<string> {
+  const changed = await change(accounts, email, { role })
+  return `The role of ${email} is ${role} ${changed ? 'now' : 'already'}.`
+}
+
+async function change(accounts: Accounts, email: string, changes: UserChanges): Promise<boolean> {
+  const before = await demandUser(accounts, email)
+  const after = await inTransaction(accounts.database.db, tx =>
+    changeUser(tx, accounts, systemActor(), before.id, changes),
+  )
+  return after.version !== before.version
+}

@@ -1,0 +1,49 @@
+import { and, eq, isNull } from 'drizzle-orm'
+import { type Accounts, createAccounts } from '../accounts/accounts.ts'
+import { type User, userColumns } from '../accounts/schemas.ts'
+import { users } from '../accounts/tables.ts'
+import { canonicalEmail } from '../accounts/users.ts'
+import { databaseProblem, isConnectionFailure, isMissingTable } from '../db/errors.ts'
+import { StartupError } from '../lib/exit-codes.ts'
+import { isProblem, type Problem } from '../lib/problem.ts'
+import { createMailer } from '../mail/mailer.ts'
+import { withDatabase } from './with-database.ts'
+
+/** What commands about accounts need. They answer with the sentence to print; a refusal is told as one, too. */
+export function withAccounts(work: (accounts: Accounts) => Promise<string>): Promise<number> {
+  return withDatabase(async (database, config) => {
+    try {
+      process.stdout.write(`${await work(createAccounts(config, database, createMailer(config)))}\n`)
+      return 0
+    } catch (error) {
+      throw asSentence(error)
+    }
+  })
+}
+
+function asSentence(error: unknown): unknown {
+  if (isConnectionFailure(error)) return error
+  if (isMissingTable(error)) return new StartupError('The database is not prepared: run `plinth migrate`.')
+  const problem = isProblem(error) ? error : databaseProblem(error)
+  return problem === undefined ? error : new StartupError(describe(problem), 1, error)
+}
+
+function describe({ message, errors = [] }: Problem): string {
+  const faults = errors.map(fault => `${fault.pointer.slice(1)} ${fault.message}`)
+  return faults.length === 0 ? message : `Not valid: ${faults.join('; ')}.`
+}
+
+/** Of those who are not deleted. */
+export async function userByEmail({ database }: Accounts, email: string): Promise<User | undefined> {
+  const [user] = await database.db
+    .select(userColumns)
+    .from(users)
+    .where(and(eq(users.email, canonicalEmail(email)), isNull(users.deleted_at)))
+  return user
+}
+
+export async function demandUser(accounts: Accounts, email: string): Promise<User> {
+  const user = await userByEmail(accounts, email)
+  if (user === undefined) throw new StartupError(`There is no user with the e-mail ${email}.`)
+  return user
+}

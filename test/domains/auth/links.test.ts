@@ -1,0 +1,157 @@
+import { eq, sql } from 'drizzle-orm'
+import { test } from 'tap'
+import { sendResetLink } from '../../../src/accounts/jobs.ts'
+import { oneTimeLinks, users } from '../../../src/accounts/tables.ts'
+import type { App } from '../../../src/app.ts'
+import { allRows } from '../../../src/db/rows.ts'
+import { systemActor } from '../../../src/lib/actor.ts'
+import { newId } from '../../../src/lib/id.ts'
+import { build, recordingLogger } from '../../helper.ts'
+import { lettersTo, tokenTo } from '../../mail/letters.ts'
+import { CHEAP, eventsOf, newcomer, post, registered } from './people.ts'
+
+const variables = { ...CHEAP, APP_URL: 'https://app.example.com/' }
+
+const verified = async (app: App, id: string) =>
+  (await app.database.db.select().from(users).where(eq(users.id, id)))[0]?.email_verified
+
+/** What the worker would do with each request for a link that is waiting. */
+async function runResetJobs(app: App) {
+  const { db } = app.database
+  const rows = await allRows<{ sealed: string }>(
+    db,
+    sql`delete from pgboss.job where name = ${sendResetLink.name} returning data->'payload'->>'sealed' as sealed`,
+  )
+  for (const { sealed } of rows) {
+    await sendResetLink.run(
+      { sealed },
+      {
+        config: app.accounts.config,
+        database: app.database,
+        logger: recordingLogger().logger,
+        actor: systemActor(),
+        id: newId(),
+        attempt: 1,
+        signal: new AbortController().signal,
+        progress() {},
+      },
+    )
+  }
+  return rows.length
+}
+
+async function askForReset(app: App, email: string) {
+  const answer = await post(app, '/auth/forgot-password', { email })
+  await runResetJobs(app)
+  return answer
+}
+
+test('the link in the first mail verifies the e-mail, once', async t => {
+  const app = await build(t, { variables })
+  const { email, user } = await registered(app)
+  const [letter] = await lettersTo(app, email)
+  t.match(letter?.data.url, /^https:\/\/app\.example\.com\/verify-email#token=[\w-]{43}$/)
+  const token = await tokenTo(app, email, 'verify-email')
+  const answers = await Promise.all([1, 2, 3].map(() => post(app, '/auth/verify-email', { token })))
+  t.strictSame(answers.map(({ statusCode }) => statusCode).sort(), [204, 401, 401])
+  t.match((await post(app, '/auth/verify-email', { token })).json(), { status: 401, code: 'invalid_link' })
+  t.equal(await verified(app, user.id), true)
+  t.equal((await eventsOf(app, user.id)).filter(type => type === 'user.email_verified').length, 1)
+  const stored = await app.database.db.select().from(oneTimeLinks)
+  t.notOk(JSON.stringify(stored).includes(token))
+})
+
+test('a newer link is good instead of the older', async t => {
+  const app = await build(t, { variables })
+  const { email, headers } = await registered(app)
+  const first = await tokenTo(app, email, 'verify-email')
+  t.equal((await post(app, '/auth/verify-email/resend', undefined, headers)).statusCode, 204)
+  const second = await tokenTo(app, email, 'verify-email')
+  t.not(second, first)
+  t.equal((await post(app, '/auth/verify-email', { token: first })).statusCode, 401)
+  t.equal((await post(app, '/auth/verify-email', { token: second })).statusCode, 204)
+  t.equal((await post(app, '/auth/verify-email/resend', undefined, headers)).statusCode, 204)
+  t.equal((await lettersTo(app, email)).length, 2, 'what is verified needs no other link')
+  t.equal((await post(app, '/auth/verify-email/resend')).statusCode, 401)
+})
+
+test('a link has its time and its purpose', async t => {
+  const app = await build(t, { variables })
+  const { email, user } = await registered(app)
+  const token = await tokenTo(app, email, 'verify-email')
+  const password = 'another good one'
+  t.equal((await post(app, '/auth/reset-password', { token, password })).statusCode, 401)
+  const { db } = app.database
+  await db.update(oneTimeLinks).set({ expires_at: sql`now()` }).where(eq(oneTimeLinks.user_id, user.id))
+  t.equal((await post(app, '/auth/verify-email', { token })).statusCode, 401)
+  t.equal(await verified(app, user.id), false)
+  for (const body of [{}, { token: '' }, { token: 'x'.repeat(1001) }, { token: 'x', more: 1 }]) {
+    t.equal((await post(app, '/auth/verify-email', body)).statusCode, 400)
+  }
+})
+
+test('a forgotten password is replaced, and every session ends', async t => {
+  const app = await build(t, { variables })
+  const person = await registered(app)
+  const { email, user } = person
+  for (let failure = 1; failure <= 10; failure++) {
+    await post(app, '/auth/login', { email, password: 'forgotten' })
+  }
+  t.equal((await post(app, '/auth/login', { email, password: person.password })).statusCode, 429)
+
+  t.equal((await askForReset(app, email.toUpperCase())).statusCode, 202)
+  const older = await tokenTo(app, email, 'reset-password')
+  await askForReset(app, email)
+  const token = await tokenTo(app, email, 'reset-password')
+  const password = 'battery staple'
+  t.equal((await post(app, '/auth/reset-password', { token: older, password })).statusCode, 401)
+  const weak = await post(app, '/auth/reset-password', { token, password, password_confirm: 'x' })
+  t.match(weak.json(), { status: 400, errors: [{ pointer: '/password_confirm' }] })
+
+  const answers = await Promise.all(
+    [1, 2, 3].map(() => post(app, '/auth/reset-password', { token, password })),
+  )
+  t.strictSame(answers.map(({ statusCode }) => statusCode).sort(), [204, 401, 401])
+  t.equal((await app.inject({ url: '/api/v1/auth/sessions', headers: person.headers })).statusCode, 401)
+  t.equal((await post(app, '/auth/refresh', { refresh_token: person.refresh_token })).statusCode, 401)
+  t.equal((await post(app, '/auth/login', { email, password: person.password })).statusCode, 401)
+  t.equal((await post(app, '/auth/login', { email, password })).statusCode, 200, 'and is unlocked')
+  t.match((await lettersTo(app, email)).at(-1), { template: 'password-changed', data: { how: 'reset' } })
+  t.equal((await eventsOf(app, user.id)).filter(type => type === 'user.password_changed').length, 1)
+})
+
+test('whether there is an account is not told, nor to be seen in what is done', async t => {
+  const log = recordingLogger()
+  const app = await build(t, { variables, logger: log.logger })
+  const person = await registered(app)
+  const stranger = newcomer()
+  const answers = []
+  for (const { email } of [person, stranger]) {
+    const answer = await post(app, '/auth/forgot-password', { email })
+    answers.push([answer.statusCode, answer.body])
+  }
+  t.strictSame(answers, [
+    [202, ''],
+    [202, ''],
+  ])
+  t.equal(await runResetJobs(app), 2, 'the same work for both')
+  t.equal((await lettersTo(app, stranger.email)).length, 0)
+  t.notOk(log.text().includes(stranger.email))
+})
+
+test('without mail in production, what needs it says so', async t => {
+  const app = await build(t, {
+    variables: {
+      ...variables,
+      NODE_ENV: 'production',
+      DATABASE_URL: 'postgres://nobody@127.0.0.1/nothing',
+      JWT_SECRET_KEY: 'Zq8vT2mLw5xR9bNc3hJ7dK1fG4pS6yAe0uWi',
+    },
+  })
+  t.match((await post(app, '/auth/forgot-password', { email: 'a@example.com' })).json(), {
+    status: 503,
+    code: 'unavailable',
+  })
+  const { headers } = await registered(app)
+  t.equal((await post(app, '/auth/verify-email/resend', undefined, headers)).statusCode, 503)
+})
