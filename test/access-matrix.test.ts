@@ -1,0 +1,161 @@
+import { TOTP } from 'otpauth'
+import { test } from 'tap'
+import { newApiKey, shownPart } from '../src/accounts/api-key-format.ts'
+import { apiKeys } from '../src/accounts/tables.ts'
+import type { App } from '../src/app.ts'
+import { type Role, SCOPES, type Scope } from '../src/lib/access.ts'
+import { newId } from '../src/lib/id.ts'
+import { sha256 } from '../src/lib/opaque.ts'
+import { CHEAP, registered } from './domains/auth/people.ts'
+import { aUser, build } from './helper.ts'
+
+/**
+ * Who may call what, said a second time and independently of the routes. `everybody`: nobody is asked. `anybody`: nobody
+ * need say who they are, but whoever does must be right. `users`: with a session. A scope: those, and keys that have it.
+ * `own or admins`: the `id` in the path is the caller's.
+ */
+type Who = 'everybody' | 'anybody' | 'users' | Scope | 'own or admins' | 'admins'
+
+const table: Record<string, Who> = {
+  getHealth: 'everybody',
+  getLiveness: 'everybody',
+  getReadiness: 'everybody',
+  getOpenApi: 'everybody',
+  getProblem: 'everybody',
+  getJwks: 'everybody',
+
+  register: 'everybody',
+  login: 'everybody',
+  verifyMfa: 'everybody',
+  refresh: 'everybody',
+  verifyEmail: 'everybody',
+  forgotPassword: 'everybody',
+  resetPassword: 'everybody',
+  logout: 'anybody',
+  resendVerification: 'users',
+  listSessions: 'users',
+  revokeSession: 'users',
+  revokeOtherSessions: 'users',
+}
+
+interface Operation {
+  operationId: string
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  path: string
+}
+
+type Outcome = 'passes' | 401 | 403
+
+interface Caller {
+  name: string
+  /** Headers, made anew for each call: some calls end the session that they are made with. */
+  call: (app: App) => Promise<{ headers: Record<string, string>; id: string }>
+  /** Whether the `id` in the path is to be the caller's own. */
+  own?: true
+  outcome: (who: Who) => Outcome
+}
+
+const session = (role: Role) => async (app: App) => aUser(app, role)
+
+const key = (role: Role, scopes: readonly Scope[]) => async (app: App) => {
+  const { id } = await aUser(app, role)
+  const text = newApiKey()
+  const values = {
+    user_id: id,
+    name: 'x',
+    prefix: shownPart(text),
+    key_hash: sha256(text),
+    scopes: [...scopes],
+  }
+  await app.database.db.insert(apiKeys).values(values)
+  return { id, headers: { 'x-api-key': text } }
+}
+
+const bearer = (token: string) => async () => ({ id: newId(), headers: { authorization: `Bearer ${token}` } })
+
+const isPublic = (who: Who) => who === 'everybody' || who === 'anybody'
+const isScope = (who: Who): who is Scope => SCOPES.includes(who as Scope)
+
+const asUser = (who: Who): Outcome => (who === 'admins' || who === 'own or admins' ? 403 : 'passes')
+const asKey =
+  (scopes: readonly Scope[]) =>
+  (who: Who): Outcome =>
+    isPublic(who) || (isScope(who) && scopes.includes(who)) ? 'passes' : 403
+const asNobody = (who: Who): Outcome => (isPublic(who) ? 'passes' : 401)
+const asImpostor = (who: Who): Outcome => (who === 'everybody' ? 'passes' : 401)
+
+/** One that no route of the table asks for, so that every route with a scope refuses it. */
+const UNRELATED: Scope = 'webhooks:read'
+
+const callers = (pendingToken: string): Caller[] => [
+  { name: 'nobody', call: async () => ({ id: newId(), headers: {} }), outcome: asNobody },
+  { name: 'a user, of what is another’s', call: session('user'), outcome: asUser },
+  {
+    name: 'a user, of their own',
+    call: session('user'),
+    own: true,
+    outcome: who => (who === 'own or admins' ? 'passes' : asUser(who)),
+  },
+  { name: 'an editor', call: session('editor'), outcome: asUser },
+  { name: 'an admin', call: session('admin'), outcome: () => 'passes' },
+  { name: 'a key with every scope', call: key('user', SCOPES), outcome: asKey(SCOPES) },
+  { name: 'a key with another scope', call: key('user', [UNRELATED]), outcome: asKey([UNRELATED]) },
+  { name: 'an admin’s key', call: key('admin', SCOPES), outcome: asKey(SCOPES) },
+  { name: 'who has yet to send a code', call: bearer(pendingToken), outcome: asImpostor },
+  { name: 'a forged token', call: bearer('x.y.z'), outcome: asImpostor },
+]
+
+test('every operation lets in whom it should, and nobody else', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const operations = await operationsOf(app)
+  t.strictSame(
+    operations.map(({ operationId }) => operationId).sort(),
+    Object.keys(table).sort(),
+    'each operation is in the table',
+  )
+  for (const caller of callers(await pendingToken(app))) {
+    for (const operation of operations) {
+      const who = table[operation.operationId]
+      if (who === undefined) continue
+      const { headers, id } = await caller.call(app)
+      const answer = await app.inject({
+        method: operation.method,
+        url: operation.path.replace(/\{\w+\}/g, caller.own ? id : newId()),
+        headers,
+      })
+      const expected = caller.outcome(who)
+      const name = `${caller.name}: ${operation.operationId}`
+      t.equal(outcomeOf(answer), expected, name)
+      t.ok(answer.statusCode < 500, `${name} is no fault of ours`)
+    }
+  }
+})
+
+/** What a handler refuses comes after: only the guard's own refusals count. */
+function outcomeOf({ statusCode, body }: { statusCode: number; body: string }): Outcome {
+  const refusal = /"code":"(unauthenticated|forbidden|insufficient_scope)"/.test(body)
+  return refusal && (statusCode === 401 || statusCode === 403) ? statusCode : 'passes'
+}
+
+async function operationsOf(app: App): Promise<Operation[]> {
+  const { paths } = (await app.inject('/openapi.json')).json()
+  return Object.entries<Record<string, { operationId: string }>>(paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, { operationId }]) => ({
+      operationId,
+      method: method.toUpperCase() as Operation['method'],
+      path,
+    })),
+  )
+}
+
+/** A real one: the account has MFA, and the password was right. */
+async function pendingToken(app: App): Promise<string> {
+  const { email, password, headers } = await registered(app)
+  const { secret } = (await app.inject({ method: 'POST', url: '/api/v1/auth/mfa/totp', headers })).json()
+  const code = new TOTP({ secret }).generate()
+  await app.inject({ method: 'POST', url: '/api/v1/auth/mfa/totp/confirm', headers, payload: { code } })
+  const payload = { email, password }
+  const { mfa_token } = (await app.inject({ method: 'POST', url: '/api/v1/auth/login', payload })).json()
+  if (typeof mfa_token !== 'string') throw new Error('The account should ask for a code.')
+  return mfa_token
+}
