@@ -147,18 +147,21 @@ function knownOf({ expires_in, scopes, ...row }: Row): Known {
 }
 
 /** What both statements read of the user, who must be there and active. */
-const USER = `u.id, u.role, u.tier, u.email_verified`
+const USER = `u.id, u.tier, u.email_verified`
 const ACTIVE = `u.is_active and u.deleted_at is null`
 
 const SESSION = `
-  select ${USER}, s.id as session_id, null as api_key_id, null as scopes,
+  select ${USER}, u.role, s.id as session_id, null as api_key_id, null as scopes,
     extract(epoch from s.expires_at - now())::float8 as expires_in
   from sessions s join users u on u.id = s.user_id
   where s.id = $1 and s.expires_at > now() and ${ACTIVE}`
 
-/** Also the key before a rotation, while it overlaps; the earlier of both ends counts. */
+/**
+ * A key does not bring its owner's role along: it never reaches what is for administrators, not even by the way.
+ * Also the key before a rotation, while it overlaps; the earlier of both ends counts.
+ */
 const API_KEY = `
-  select ${USER}, null as session_id, k.id as api_key_id, array_to_string(k.scopes, ',') as scopes,
+  select ${USER}, 'user' as role, null as session_id, k.id as api_key_id, array_to_string(k.scopes, ',') as scopes,
     extract(epoch from least(k.expires_at, case when k.key_hash = $1 then null else k.previous_expires_at end)
       - now())::float8 as expires_in
   from api_keys k join users u on u.id = k.user_id

@@ -18,9 +18,14 @@ import { devices, sessions, users } from './tables.ts'
 
 /** A session with the tokens that it hands out; the access token is made where the answer is. */
 export interface OpenSession {
-  user: User
+  user: Pick<User, 'id' | 'role'>
   session_id: string
   refresh_token: string
+}
+
+/** One that has just begun. */
+export interface NewSession extends OpenSession {
+  user: User
 }
 
 export interface SigningIn {
@@ -47,7 +52,7 @@ export async function openSession(
   actor: Actor,
   { id: user_id, password_changed_at }: SigningIn,
   method: Method,
-): Promise<OpenSession> {
+): Promise<NewSession> {
   const { refreshTokens, config } = accounts
   const user = await noteLogin(tx, user_id, password_changed_at)
   const token = { session_id: newId(), secret: refreshTokens.newSecret(), generation: 1 }
@@ -122,10 +127,8 @@ export async function refreshSession(accounts: Accounts, actor: Actor, text: str
   if (token === undefined) throw notGood()
   const refreshed = await rotate(database.db, token, config.JWT_REFRESH_TOKEN_EXPIRES, actor.origin)
   if (refreshed === undefined) throw await whyNotGood(accounts, actor, token)
-  const [user] = await database.db.select(userColumns).from(users).where(eq(users.id, refreshed.user_id))
-  if (user === undefined) throw notGood()
   const { session_id, secret } = token
-  const { generation } = refreshed
+  const { generation, ...user } = refreshed
   return { user, session_id, refresh_token: refreshTokens.make({ session_id, secret, generation }) }
 }
 
@@ -137,7 +140,7 @@ const notGood = () => new Unauthenticated('The refresh token is not, or no longe
  */
 function rotate(db: Db, { session_id, secret, generation }: RefreshToken, seconds: number, origin: Origin) {
   const { ip, user_agent } = placeOf(origin)
-  return firstRow<{ generation: number; user_id: string }>(
+  return firstRow<OpenSession['user'] & { generation: number }>(
     db,
     sql`
       update sessions s set
@@ -150,7 +153,7 @@ function rotate(db: Db, { session_id, secret, generation }: RefreshToken, second
         and (s.generation = ${generation}
           or (s.generation = ${generation}::int + 1 and s.rotated_at > now() - ${OVERLAP_SECONDS} * interval '1 s'))
         and u.id = s.user_id and u.is_active and u.deleted_at is null
-      returning s.generation, s.user_id`,
+      returning s.generation, u.id, u.role`,
   )
 }
 

@@ -1,13 +1,15 @@
 import { and, eq, isNull } from 'drizzle-orm'
 import type { Accounts } from '../../accounts/accounts.ts'
 import { noteFailure } from '../../accounts/checks.ts'
+import { loginFailed } from '../../accounts/events.ts'
 import { passLock, refuseLocked } from '../../accounts/lockout.ts'
 import { AccountDisabled, InvalidCredentials, MfaInvalid } from '../../accounts/problems.ts'
-import { type OpenSession, openSession } from '../../accounts/sessions.ts'
+import { type NewSession, openSession } from '../../accounts/sessions.ts'
 import { users } from '../../accounts/tables.ts'
 import { canonicalEmail } from '../../accounts/users.ts'
 import { inTransaction } from '../../db/transaction.ts'
 import type { Db, Tx } from '../../db/types.ts'
+import { record } from '../../events/record.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { useCode } from './codes.ts'
 
@@ -27,7 +29,7 @@ export async function signIn(
   accounts: Accounts,
   actor: Actor,
   { email: given, password }: { email: string; password: string },
-): Promise<OpenSession | PendingSignIn> {
+): Promise<NewSession | PendingSignIn> {
   const { database, passwords } = accounts
   const email = canonicalEmail(given)
   await refuseLocked(database.db, email)
@@ -37,7 +39,10 @@ export async function signIn(
     await noteFailure(accounts, actor, email, user, reason)
     throw wrong()
   }
-  if (!user.is_active) throw new AccountDisabled('The account has been deactivated.')
+  if (!user.is_active) {
+    await noteRefusal(database.db, actor, user.id)
+    throw new AccountDisabled('The account has been deactivated.')
+  }
   // The failures so far still count: knowing the password must not buy ten more codes.
   if (user.mfa_enabled) return pendingSignIn(accounts, user)
   const renewed = passwords.isOutdated(user.password_hash) ? await passwords.hash(password) : undefined
@@ -47,6 +52,12 @@ export async function signIn(
     return openSession(tx, accounts, actor, user, 'password')
   })
 }
+
+/** Not counted: the password was right. */
+const noteRefusal = (db: Db, actor: Actor, id: string) =>
+  inTransaction(db, tx =>
+    record(tx, actor, loginFailed, { subject_id: id, owner_id: id, after: { reason: 'account_disabled' } }),
+  )
 
 type Found = NonNullable<Awaited<ReturnType<typeof findByEmail>>>
 
@@ -98,7 +109,7 @@ export async function completeSignIn(
   accounts: Accounts,
   actor: Actor,
   { mfa_token, code }: { mfa_token: string; code: string },
-): Promise<OpenSession> {
+): Promise<NewSession> {
   const { database } = accounts
   const user = await findPending(accounts, mfa_token)
   await refuseLocked(database.db, user.email)

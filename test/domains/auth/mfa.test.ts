@@ -2,12 +2,14 @@ import { mock } from 'node:test'
 import { eq, sql } from 'drizzle-orm'
 import { Secret, TOTP, URI } from 'otpauth'
 import { type Test, test } from 'tap'
+import { newApiKey } from '../../../src/accounts/api-key-format.ts'
 import { resealSecrets } from '../../../src/accounts/reseal.ts'
-import { loginFailures, recoveryCodes, users } from '../../../src/accounts/tables.ts'
+import { apiKeys, loginFailures, recoveryCodes, users } from '../../../src/accounts/tables.ts'
 import type { App } from '../../../src/app.ts'
 import { allRows, firstRow } from '../../../src/db/rows.ts'
 import { inTransaction } from '../../../src/db/transaction.ts'
 import type { Database } from '../../../src/db/types.ts'
+import { SCOPES } from '../../../src/lib/access.ts'
 import { systemActor } from '../../../src/lib/actor.ts'
 import { newId } from '../../../src/lib/id.ts'
 import { sha256 } from '../../../src/lib/opaque.ts'
@@ -299,7 +301,7 @@ test('only what a login gave out a moment ago may be completed', async t => {
   const mfa_token = await pending(app, email)
   const inside = JSON.parse(vault.open(mfa_token)).mfa
   const seal = (content: unknown) => vault.seal(JSON.stringify(content))
-  const middle = mfa_token.length / 2
+  const middle = mfa_token.length >> 1
   const swapped = mfa_token[middle] === 'A' ? 'B' : 'A'
   const mail = createVault(app.accounts.config.JWT_SECRET_KEY, 'mail')
   const tokens = {
@@ -429,9 +431,10 @@ test('wrong passwords here lock as they do at the login', async t => {
   t.equal((await logIn(app, email)).statusCode, 429)
 })
 
-test('each operation wants a session and a whole body', async t => {
-  const app = await open(t)
-  const { headers } = await aUser(app)
+test('each operation wants a session, not a key, and a whole body', async t => {
+  // An e-mail that is still to be verified keeps nobody from this.
+  const app = await open(t, { REQUIRE_VERIFIED_EMAIL: 'true' })
+  const { id, headers } = await aUser(app)
   const token = headers.authorization.slice('Bearer '.length)
   const operations = [
     { method: 'POST', path: 'mfa/totp', good: undefined, bad: [] },
@@ -454,6 +457,13 @@ test('each operation wants a session and a whole body', async t => {
       t.match(answer.json(), { status: 400, code: 'validation_failed' }, JSON.stringify(payload))
     }
     t.match((await call(app, path, { method, token })).json(), { status: 400, code: 'validation_failed' })
+  }
+  const key = newApiKey()
+  const row = { user_id: id, name: 'key', prefix: key.slice(0, 12), key_hash: sha256(key) }
+  await app.database.db.insert(apiKeys).values({ ...row, scopes: [...SCOPES] })
+  for (const { method, path, good } of operations) {
+    const answer = await call(app, path, { method, token: key, ...(good && { payload: good }) })
+    t.match(answer.json(), { status: 403, code: 'forbidden' }, `${method} ${path}`)
   }
   const { access_token } = await registered(app)
   for (const { method, path } of operations.slice(2)) {
