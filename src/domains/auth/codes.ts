@@ -31,14 +31,17 @@ export async function useTotp(
   code: string,
 ): Promise<boolean> {
   // One that nobody can read fits no code. Recovery codes are still good then.
-  const secret = totp_secret === null ? undefined : openSecret(vault, totp_secret)
+  if (totp_secret === null) return false
+  const secret = openSecret(vault, totp_secret)
   if (secret === undefined) return false
   const step = matchTotp(secret, code, new Date())
   if (step === undefined) return false
+  const isUnused = or(isNull(users.totp_last_step), lt(users.totp_last_step, step))
   const used = await tx
     .update(users)
     .set({ totp_last_step: step })
-    .where(and(eq(users.id, id), or(isNull(users.totp_last_step), lt(users.totp_last_step, step))))
+    // Of the secret that was read: it may have been replaced since.
+    .where(and(eq(users.id, id), eq(users.totp_secret, totp_secret), isUnused))
     .returning({ id: users.id })
   return used.length === 1
 }

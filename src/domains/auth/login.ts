@@ -8,7 +8,7 @@ import { type NewSession, openSession } from '../../accounts/sessions.ts'
 import { users } from '../../accounts/tables.ts'
 import { canonicalEmail } from '../../accounts/users.ts'
 import { inTransaction } from '../../db/transaction.ts'
-import type { Db, Tx } from '../../db/types.ts'
+import type { Db } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { useCode } from './codes.ts'
@@ -43,12 +43,13 @@ export async function signIn(
     await noteRefusal(database.db, actor, user.id)
     throw new AccountDisabled('The account has been deactivated.')
   }
+  if (passwords.isOutdated(user.password_hash)) {
+    await renewHash(database.db, user, await passwords.hash(password))
+  }
   // The failures so far still count: knowing the password must not buy ten more codes.
   if (user.mfa_enabled) return pendingSignIn(accounts, user)
-  const renewed = passwords.isOutdated(user.password_hash) ? await passwords.hash(password) : undefined
   return inTransaction(database.db, async tx => {
     await passLock(tx, email)
-    if (renewed !== undefined) await renewHash(tx, user, renewed)
     return openSession(tx, accounts, actor, user, 'password')
   })
 }
@@ -81,8 +82,8 @@ const signingIn = {
 }
 
 /** The same password, hashed as is configured now. */
-const renewHash = (tx: Tx, { id, password_hash: old }: Found, password_hash: string) =>
-  tx
+const renewHash = (db: Db, { id, password_hash: old }: Found, password_hash: string) =>
+  db
     .update(users)
     .set({ password_hash })
     .where(and(eq(users.id, id), eq(users.password_hash, old)))
