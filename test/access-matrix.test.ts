@@ -12,9 +12,18 @@ import { aUser, build } from './helper.ts'
 /**
  * Who may call what, said a second time and independently of the routes. `everybody`: nobody is asked. `anybody`: nobody
  * need say who they are, but whoever does must be right. `users`: with a session. A scope: those, and keys that have it.
- * `own or admins`: the `id` in the path is the caller's.
+ * `own or admins`: the `id` in the path is the caller's. A refresh token is none of what these callers have; a session is
+ * ended by itself, or by a refresh token.
  */
-type Who = 'everybody' | 'anybody' | 'users' | Scope | 'own or admins' | 'admins'
+type Who =
+  | 'a refresh token'
+  | 'a session'
+  | 'everybody'
+  | 'anybody'
+  | 'users'
+  | Scope
+  | 'own or admins'
+  | 'admins'
 
 const table: Record<string, Who> = {
   getHealth: 'everybody',
@@ -27,15 +36,49 @@ const table: Record<string, Who> = {
   register: 'everybody',
   login: 'everybody',
   verifyMfa: 'everybody',
-  refresh: 'everybody',
+  refresh: 'a refresh token',
   verifyEmail: 'everybody',
   forgotPassword: 'everybody',
   resetPassword: 'everybody',
-  logout: 'anybody',
+  logout: 'a session',
   resendVerification: 'users',
   listSessions: 'users',
   revokeSession: 'users',
   revokeOtherSessions: 'users',
+  enrolTotp: 'users',
+  confirmTotp: 'users',
+  disableMfa: 'users',
+  replaceRecoveryCodes: 'users',
+  listApiKeys: 'users',
+  createApiKey: 'users',
+  getApiKey: 'users',
+  updateApiKey: 'users',
+  putApiKey: 'users',
+  revokeApiKey: 'users',
+  rotateApiKey: 'users',
+
+  createUser: 'anybody',
+  getMe: 'profile:read',
+  updateMe: 'users',
+  putMe: 'users',
+  deactivateMe: 'users',
+  changePassword: 'users',
+  changeEmail: 'users',
+  listMyActivity: 'users',
+  exportMe: 'users',
+  listUsers: 'admins',
+  getUser: 'own or admins',
+  updateUser: 'own or admins',
+  putUser: 'own or admins',
+  deleteUser: 'admins',
+  restoreUser: 'admins',
+
+  listEvents: 'admins',
+  exportEvents: 'admins',
+  verifyAudit: 'admins',
+  listJobs: 'admins',
+  retryJob: 'admins',
+  deleteJob: 'admins',
 }
 
 interface Operation {
@@ -76,11 +119,16 @@ const bearer = (token: string) => async () => ({ id: newId(), headers: { authori
 const isPublic = (who: Who) => who === 'everybody' || who === 'anybody'
 const isScope = (who: Who): who is Scope => SCOPES.includes(who as Scope)
 
-const asUser = (who: Who): Outcome => (who === 'admins' || who === 'own or admins' ? 403 : 'passes')
+function asUser(who: Who): Outcome {
+  if (who === 'a refresh token') return 401
+  return who === 'admins' || who === 'own or admins' ? 403 : 'passes'
+}
 const asKey =
   (scopes: readonly Scope[]) =>
-  (who: Who): Outcome =>
-    isPublic(who) || (isScope(who) && scopes.includes(who)) ? 'passes' : 403
+  (who: Who): Outcome => {
+    if (who === 'a refresh token' || who === 'a session') return 401
+    return isPublic(who) || (isScope(who) && scopes.includes(who)) ? 'passes' : 403
+  }
 const asNobody = (who: Who): Outcome => (isPublic(who) ? 'passes' : 401)
 const asImpostor = (who: Who): Outcome => (who === 'everybody' ? 'passes' : 401)
 
@@ -97,7 +145,7 @@ const callers = (pendingToken: string): Caller[] => [
     outcome: who => (who === 'own or admins' ? 'passes' : asUser(who)),
   },
   { name: 'an editor', call: session('editor'), outcome: asUser },
-  { name: 'an admin', call: session('admin'), outcome: () => 'passes' },
+  { name: 'an admin', call: session('admin'), outcome: who => (who === 'a refresh token' ? 401 : 'passes') },
   { name: 'a key with every scope', call: key('user', SCOPES), outcome: asKey(SCOPES) },
   { name: 'a key with another scope', call: key('user', [UNRELATED]), outcome: asKey([UNRELATED]) },
   { name: 'an admin’s key', call: key('admin', SCOPES), outcome: asKey(SCOPES) },

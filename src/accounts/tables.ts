@@ -44,6 +44,11 @@ export const users = pgTable(
     uniqueIndex('users_email_key').on(table.email).where(sql`${table.deleted_at} is null`),
     index('users_by_email').using('gin', table.email.op('gin_trgm_ops')),
     index('users_by_full_name').using('gin', table.full_name.op('gin_trgm_ops')),
+    // For administrators' lists, either way. By e-mail there is the index above, which is unique but for the deleted.
+    index('users_sorted_by_created_at').on(table.created_at, table.id),
+    index('users_sorted_by_updated_at').on(table.updated_at, table.id),
+    index('users_sorted_by_full_name').on(table.full_name, table.id),
+    index('users_sorted_by_last_login_at').on(sql`coalesce(${table.last_login_at}, '-infinity')`, table.id),
     index('users_deleted').on(table.deleted_at).where(sql`${table.deleted_at} is not null`),
     index('users_admins').on(table.id).where(sql`${table.role} = 'admin'`),
   ],

@@ -4,7 +4,7 @@ import { inTransaction } from '../db/transaction.ts'
 import type { Db, Tx } from '../db/types.ts'
 import type { EventType } from '../events/event-type.ts'
 import { record } from '../events/record.ts'
-import type { Actor } from '../lib/actor.ts'
+import { type Actor, systemActor } from '../lib/actor.ts'
 import { NotFound, ValidationFailed } from '../lib/problems.ts'
 import { emailChangedMail } from '../mail/templates/email-changed.ts'
 import { verifyEmailMail } from '../mail/templates/verify-email.ts'
@@ -161,18 +161,13 @@ async function updateUser(tx: Tx, id: string, values: PgUpdateSetSource<typeof u
 
 /** Links lie in the mailbox of the old address, which is told; the new one is asked whether it is the right one. */
 async function moveMail(tx: Tx, accounts: Accounts, actor: Actor, before: User, after: User) {
-  const { mailer } = accounts
   await dropLinks(tx, after.id)
   await askToVerify(tx, accounts, actor, after)
-  if (!mailer.available) return
-  // Where somebody else made the change, it is not for the user to know from where.
-  const { at, ip, user_agent } = circumstances(actor)
-  const own = actor.id === after.id
-  const data = { first_name: before.first_name, new_email: after.email, at }
-  await mailer.send(tx, actor, emailChangedMail, {
-    to: before.email,
-    data: { ...data, ip: own ? ip : null, user_agent: own ? user_agent : null },
-  })
+  if (!accounts.mailer.available) return
+  // From where an administrator works is not for the user to know.
+  const whence = actor.id === after.id ? actor : systemActor()
+  const data = { first_name: before.first_name, new_email: after.email, ...circumstances(whence) }
+  await accounts.mailer.send(tx, actor, emailChangedMail, { to: before.email, data })
 }
 
 export const nextVersion = { version: sql`${users.version} + 1`, updated_at: sql`now()` }

@@ -7,8 +7,10 @@ type Lines = AsyncIterator<string>
 /** What shells make of a command that Ctrl-C ends: 128 and the number of the signal. */
 const EXIT_INTERRUPTED = 130
 
+type Input = NodeJS.ReadableStream & { isTTY?: boolean }
+
 /** Asked for twice on a terminal, without an echo; elsewhere the first line of the standard input. */
-export async function readPassword(input = process.stdin): Promise<string> {
+export async function readPassword(input: Input = process.stdin): Promise<string> {
   // Readline edits the line and minds raw mode, which it ends with `close`; where it writes, nobody sees.
   const output = new Writable({ write: (_chunk, _encoding, done) => done() })
   const reader = createInterface({ input, output, terminal: input.isTTY === true, historySize: 0 })

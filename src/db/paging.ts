@@ -3,31 +3,33 @@ import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { Direction, Found, Slice, SortKey } from '../lib/paging.ts'
 import type { Db } from './types.ts'
 
-/** Both in one direction, so that one index on (column, id) serves either; a null is less than any value. */
+/** Both in one direction, so that one index on (column, id) serves either. */
 interface Order {
   column: PgColumn
   id: PgColumn
   direction: Direction
 }
 
-/** Postgres takes an index only for the very order of nulls that it has, even where there can be none. */
 export function sortedBy({ column, id, direction }: Order): SQL[] {
-  if (direction === 'asc') return [column.notNull ? asc(column) : sql`${column} asc nulls first`, asc(id)]
-  return [column.notNull ? desc(column) : sql`${column} desc nulls last`, desc(id)]
+  const by = direction === 'asc' ? asc : desc
+  return [by(sortable(column)), by(id)]
 }
 
 /** The rows that come after one in this order, whether or not that one is still there. */
 export function isAfter({ column, id, direction }: Order, key: SortKey | undefined): SQL | undefined {
   if (key === undefined) return undefined
-  const { value } = key
-  if (direction === 'asc') {
-    if (value === null) return sql`(${column} is not null or (${column} is null and ${id} > ${key.id}))`
-    return sql`(${column}, ${id}) > (${value}, ${key.id})`
-  }
-  if (value === null) return sql`(${column} is null and ${id} < ${key.id})`
-  const isLess = sql`(${column}, ${id}) < (${value}, ${key.id})`
-  return column.notNull ? isLess : sql`(${isLess} or ${column} is null)`
+  const isBeyond = sql.raw(direction === 'asc' ? '>' : '<')
+  return sql`(${sortable(column)}, ${id}) ${isBeyond} (${key.value ?? NEVER}, ${key.id})`
 }
+
+const NEVER = '-infinity'
+
+/**
+ * A moment that never was comes before all others. An index is on this very expression: a condition that tells nulls
+ * from the rest would have Postgres read all rows up to the page (87 ms instead of 12 in the middle of 100 000 users).
+ */
+const sortable = (column: PgColumn): PgColumn | SQL =>
+  column.notNull ? column : sql`coalesce(${column}, ${sql.raw(`'${NEVER}'`)})`
 
 /**
  * A column that says how many rows there are on all pages, for a page by number. In the same statement, because a

@@ -63,7 +63,8 @@ export const OffsetPagination = component(
     has_next: Type.Boolean(),
     has_prev: Type.Boolean(),
     next_cursor: Nullable(Type.String(), {
-      description: 'Sent as `cursor` instead of `page`, it gets the next page, and the walk goes on by cursor.',
+      description:
+        'Sent as `cursor` instead of `page`, it gets the next page, and the walk goes on by cursor.',
     }),
   }),
 )
@@ -127,7 +128,7 @@ export function sortedList<const Sorts extends Record<string, keyof typeof kinds
       return { sort_by, sort_dir, after, offset: (page - 1) * per_page, limit: per_page + 1 }
     },
 
-    page<Row extends { id: string } & Record<Column, string | Date | null | undefined>>(
+    page<Row extends { id: string } & { [column in Column]?: string | Date | null }>(
       asked: Asked<Column>,
       { rows, total }: Found<Row>,
     ): { data: Row[]; pagination: Pagination } {

@@ -85,19 +85,18 @@ export type ApiKeyChanges = Static<typeof ApiKeyChanges>
 
 export const ApiKeyRotation = component(
   'ApiKeyRotation',
-  Nullable(
-    Type.Object(
-      {
-        overlap_seconds: Type.Integer({
+  Type.Object(
+    {
+      overlap_seconds: Type.Optional(
+        Type.Integer({
           minimum: 0,
           maximum: MAX_OVERLAP_SECONDS,
           default: 0,
           description: 'How long the old key stays good, so that it can be replaced where it is used.',
         }),
-      },
-      closed,
-    ),
-    { description: 'May be left out.' },
+      ),
+    },
+    closed,
   ),
 )
 

@@ -148,6 +148,18 @@ test('PATCH and PUT change what they name, and null takes the end away', async t
   ])
 })
 
+test('of parallel changes each event shows what was really there before', async t => {
+  const app = await open(t)
+  const { headers } = await aUser(app)
+  const { id } = await aKey(app, headers)
+  const names = ['a', 'b', 'c', 'd', 'e', 'f']
+  await Promise.all(names.map(name => call(app, 'PATCH', `${path}/${id}`, headers, { name })))
+  const last = (await call(app, 'GET', `${path}/${id}`, headers)).json().name
+  const [, ...changes] = await eventsOf(app, id)
+  const left = changes.map(({ changes }) => changes.name?.[0])
+  t.strictSame(left.sort(), ['CI', ...names.filter(name => name !== last)])
+})
+
 test('other scopes count from the very next request on', async t => {
   const app = await open(t)
   const { headers } = await aUser(app)
@@ -280,7 +292,8 @@ test('a key acts for its owner within its scopes, as Bearer and as X-API-Key', a
     const { user, actor } = answer.json()
     t.strictSame(user, {
       id: user_id,
-      role: 'editor',
+      // Not its owner's role.
+      role: 'user',
       tier: 'standard',
       email_verified: false,
       session_id: null,
@@ -397,8 +410,15 @@ test('with an overlap the old key stays good for a while, and at most one does',
   await move(app, id, owner, { previous_expires_at: past() })
   t.strictSame(await all(), [401, 401, 200], 'when the time is over, the new one remains')
   const { key: fourth } = await rotate()
+  const { key: fifth } = (await call(app, 'POST', `${path}/${id}/rotate`, headers, {})).json()
+  t.strictSame(
+    await Promise.all([third, fourth, fifth].map(key => statusWith(app, key))),
+    [401, 401, 200],
+    'one without an overlap ends both',
+  )
+  const { key: sixth } = await rotate()
   await call(app, 'DELETE', `${path}/${id}`, headers)
-  t.strictSame([await statusWith(app, third), await statusWith(app, fourth)], [401, 401], 'both are revoked')
+  t.strictSame([await statusWith(app, fifth), await statusWith(app, sixth)], [401, 401], 'both are revoked')
 })
 
 test('of parallel rotations each answers another key, and the last two are good', async t => {

@@ -111,7 +111,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/api-keys/:id/rotate',
     {
-      config: { access, problems: [Conflict] },
+      config: { access, body: 'optional', problems: [Conflict] },
       schema: {
         operationId: 'rotateApiKey',
         summary: 'Replace an API key by a new one',

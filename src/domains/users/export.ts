@@ -1,0 +1,64 @@
+import { Readable } from 'node:stream'
+import type { Db } from '../../db/types.ts'
+import { listActivity } from './activity.ts'
+import { selectApiKeys, selectDevices, selectLinks, selectProfile, selectSessions } from './queries.ts'
+
+type Row = Record<string, unknown>
+type Batches = AsyncIterable<Row[]>
+
+const BATCH = 1000
+
+/** Everything that is held about a user, part by part. A domain that keeps more adds a line. */
+const parts: [type: string, read: (db: Db, user_id: string) => Batches][] = [
+  ['user', inOne(selectProfile)],
+  ['session', inBatches(selectSessions)],
+  ['api_key', inOne(selectApiKeys)],
+  ['device', inOne(selectDevices)],
+  ['link', inOne(selectLinks)],
+  ['event', inBatches((db, user_id, before, limit) => listActivity(db, user_id, { before, limit }))],
+]
+
+/** For what is little enough to be read at once. */
+function inOne(read: (db: Db, user_id: string) => PromiseLike<Row[]>) {
+  return async function* (db: Db, user_id: string): Batches {
+    yield await read(db, user_id)
+  }
+}
+
+/** For what may be any number; read newest first, each batch from the id on at which the one before ended. */
+function inBatches(
+  read: (db: Db, user_id: string, before: string | undefined, limit: number) => PromiseLike<{ id: string }[]>,
+) {
+  return async function* (db: Db, user_id: string): Batches {
+    let before: string | undefined
+    for (;;) {
+      const batch = await read(db, user_id, before, BATCH)
+      yield batch
+      if (batch.length < BATCH) return
+      before = batch.at(-1)?.id
+    }
+  }
+}
+
+/**
+ * All of it as lines of JSON, read as fast as it is taken, and never more than a batch ahead.
+ * The first part is read before this resolves, so that a failure is still an answer of its own.
+ */
+export async function exportUser(db: Db, user_id: string): Promise<Readable> {
+  const lines = linesOf(db, user_id)
+  const first = await lines.next()
+  return Readable.from(all(), { objectMode: false })
+
+  async function* all(): AsyncGenerator<string> {
+    if (!first.done) yield first.value
+    yield* lines
+  }
+}
+
+async function* linesOf(db: Db, user_id: string): AsyncGenerator<string, void> {
+  for (const [type, read] of parts) {
+    for await (const batch of read(db, user_id)) {
+      if (batch.length > 0) yield batch.map(data => `${JSON.stringify({ type, data })}\n`).join('')
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
+import type { Accounts } from '../../accounts/accounts.ts'
+import { demandPassword } from '../../accounts/checks.ts'
+import { userPasswordChanged } from '../../accounts/events.ts'
+import { makeLink } from '../../accounts/links.ts'
+import { circumstances } from '../../accounts/notices.ts'
+import { EmailTaken, InvalidCredentials } from '../../accounts/problems.ts'
+import { deleteSessions } from '../../accounts/sessions.ts'
+import { oneTimeLinks, users } from '../../accounts/tables.ts'
+import {
+  canonicalEmail,
+  changeUser,
+  demandGoodPassword,
+  lockUser,
+  nextVersion,
+} from '../../accounts/users.ts'
+import { inTransaction } from '../../db/transaction.ts'
+import type { Db, Tx } from '../../db/types.ts'
+import { record } from '../../events/record.ts'
+import type { SignedInUser } from '../../lib/access.ts'
+import type { Actor } from '../../lib/actor.ts'
+import { ValidationFailed } from '../../lib/problems.ts'
+import { changeEmailMail } from '../../mail/templates/change-email.ts'
+import { emailChangeRequestedMail } from '../../mail/templates/email-change-requested.ts'
+import { passwordChangedMail } from '../../mail/templates/password-changed.ts'
+import type { EmailChange, PasswordChange } from './schemas.ts'
+
+// What users do to their own account, with their password.
+
+/** Nothing of it is lost: an administrator can activate it again. */
+export async function deactivate(
+  accounts: Accounts,
+  actor: Actor,
+  user_id: string,
+  password: string,
+): Promise<void> {
+  await demandPassword(accounts, actor, user_id, password)
+  await inTransaction(accounts.database.db, tx =>
+    changeUser(tx, accounts, actor, user_id, { is_active: false }),
+  )
+}
+
+/** Ends every session but the one that asks, which has just shown that it is the user's. */
+export async function changePassword(
+  accounts: Accounts,
+  actor: Actor,
+  { id: user_id, session_id: except }: SignedInUser,
+  { current_password, new_password }: PasswordChange,
+): Promise<void> {
+  const { database, principals } = accounts
+  if (new_password === current_password) throw unchanged('/new_password')
+  await demandGoodPassword(accounts, new_password, undefined, 'new_password')
+  const old_hash = await readHash(database.db, user_id)
+  await demandPassword(accounts, actor, user_id, current_password)
+  const password_hash = await accounts.passwords.hash(new_password)
+  await inTransaction(database.db, async tx => {
+    const { email, first_name } = await replaceHash(tx, user_id, old_hash, password_hash)
+    await deleteSessions(tx, { user_id, except })
+    await dropRiskyLinks(tx, user_id)
+    await principals.forget(tx, user_id)
+    const after = { how: 'changed' }
+    await record(tx, actor, userPasswordChanged, { subject_id: user_id, owner_id: user_id, after })
+    await tellOfPassword(tx, accounts, actor, { email, first_name })
+  })
+}
+
+const unchanged = (pointer: string) =>
+  new ValidationFailed('One field is not valid.', {
+    errors: [{ in: 'body', pointer, code: 'unchanged', message: 'must be another than now' }],
+  })
+
+async function readHash(db: Db, id: string): Promise<string> {
+  const [user] = await db.select({ hash: users.password_hash }).from(users).where(eq(users.id, id))
+  return user?.hash ?? ''
+}
+
+/** Not if the password was changed or reset, or the account closed, since it was checked. */
+async function replaceHash(tx: Tx, id: string, old_hash: string, password_hash: string) {
+  const [user] = await tx
+    .update(users)
+    .set({ password_hash, password_changed_at: sql`now()`, ...nextVersion })
+    .where(
+      and(
+        eq(users.id, id),
+        eq(users.password_hash, old_hash),
+        eq(users.is_active, true),
+        isNull(users.deleted_at),
+      ),
+    )
+    .returning({ email: users.email, first_name: users.first_name })
+  if (user === undefined) throw new InvalidCredentials('The password was changed a moment ago.')
+  return user
+}
+
+/** By which whoever knew the old password could get at the account; one that verifies its e-mail does no harm. */
+const dropRiskyLinks = (tx: Tx, user_id: string) =>
+  tx
+    .delete(oneTimeLinks)
+    .where(
+      and(
+        eq(oneTimeLinks.user_id, user_id),
+        inArray(oneTimeLinks.purpose, ['reset_password', 'change_email']),
+      ),
+    )
+
+async function tellOfPassword(
+  tx: Tx,
+  { mailer }: Accounts,
+  actor: Actor,
+  { email: to, first_name }: { email: string; first_name: string },
+) {
+  if (!mailer.available) return
+  const data = { first_name, how: 'changed' as const, ...circumstances(actor) }
+  await mailer.send(tx, actor, passwordChangedMail, { to, data })
+}
+
+/** The e-mail changes when the link that is sent to the new address is followed; the old one is warned now. */
+export async function requestEmailChange(
+  accounts: Accounts,
+  actor: Actor,
+  user_id: string,
+  { email, password }: EmailChange,
+): Promise<void> {
+  const { database, config, mailer } = accounts
+  const new_email = canonicalEmail(email)
+  await demandPassword(accounts, actor, user_id, password)
+  await inTransaction(database.db, async tx => {
+    const { email: old_email, first_name } = await lockUser(tx, user_id)
+    if (new_email === old_email) throw unchanged('/email')
+    await demandFree(tx, new_email)
+    const link = await makeLink(tx, config, 'change_email', { id: user_id, email: new_email })
+    const data = { first_name, new_email, ...circumstances(actor) }
+    await mailer.send(tx, actor, changeEmailMail, { to: new_email, data: { ...data, ...link } })
+    await mailer.send(tx, actor, emailChangeRequestedMail, { to: old_email, data })
+  })
+}
+
+/** Told early, for people; what counts is the index, when the link is followed. */
+async function demandFree(tx: Tx, email: string) {
+  const taken = await tx.$count(users, and(eq(users.email, email), isNull(users.deleted_at)))
+  if (taken > 0) throw new EmailTaken('There is an account with this e-mail already.')
+}

@@ -1,0 +1,172 @@
+import type { Readable } from 'node:stream'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { AccountLocked, EmailTaken, InvalidCredentials, LastAdmin } from '../../../accounts/problems.ts'
+import { User } from '../../../accounts/schemas.ts'
+import { findUser } from '../../../accounts/users.ts'
+import { keysetPage, keysetParameters, pageLinks, pageResponse, readCursor } from '../../../lib/keyset.ts'
+import { InvalidCursor } from '../../../lib/problems.ts'
+import { isUuid, ref } from '../../../lib/schema.ts'
+import { EventPage } from '../../audit/public.ts'
+import { listActivity } from '../activity.ts'
+import { exportUser } from '../export.ts'
+import { changePassword, deactivate, requestEmailChange } from '../own-account.ts'
+import {
+  Deactivation,
+  EmailChange,
+  ExportedRecord,
+  nothing,
+  PasswordChange,
+  ProfileChanges,
+} from '../schemas.ts'
+import { editProfile } from '../service.ts'
+
+const tags = ['users']
+const access = { unverified: true } as const
+
+/** What a wrong password leads to. */
+const byPassword = [InvalidCredentials, AccountLocked]
+
+export const meRoutes: FastifyPluginAsyncTypebox = async app => {
+  const { accounts } = app
+  const { db } = accounts.database
+
+  app.get(
+    '/me',
+    {
+      config: { access: { ...access, scope: 'profile:read' } },
+      schema: {
+        operationId: 'getMe',
+        summary: 'Read your own account',
+        tags,
+        response: { 200: ref(User) },
+      },
+    },
+    ({ user }) => findUser(db, user.id),
+  )
+
+  for (const [method, operationId] of [
+    ['PATCH', 'updateMe'],
+    ['PUT', 'putMe'],
+  ] as const) {
+    app.route({
+      method,
+      url: '/me',
+      config: { access },
+      schema: {
+        operationId,
+        summary: 'Change your names',
+        tags,
+        body: ref(ProfileChanges),
+        response: { 200: ref(User) },
+      },
+      handler: ({ actor, user, body }) => editProfile(accounts, actor, user.id, body),
+    })
+  }
+
+  app.delete(
+    '/me',
+    {
+      config: { access, mail: 'optional', problems: [...byPassword, LastAdmin] },
+      schema: {
+        operationId: 'deactivateMe',
+        summary: 'Deactivate your account',
+        description: 'Ends every session. An administrator can activate the account again.',
+        tags,
+        body: ref(Deactivation),
+        response: { 204: nothing('The account is deactivated.') },
+      },
+    },
+    async ({ actor, user, body }, reply) => {
+      await deactivate(accounts, actor, user.id, body.password)
+      return reply.code(204).send()
+    },
+  )
+
+  app.put(
+    '/me/password',
+    {
+      config: { access, mail: 'optional', problems: byPassword },
+      schema: {
+        operationId: 'changePassword',
+        summary: 'Change your password',
+        description: 'Ends every other session. The new password must be another than the current one.',
+        tags,
+        body: ref(PasswordChange),
+        response: { 204: nothing('The password is changed.') },
+      },
+    },
+    async ({ actor, user, body }, reply) => {
+      await changePassword(accounts, actor, user, body)
+      return reply.code(204).send()
+    },
+  )
+
+  app.put(
+    '/me/email',
+    {
+      config: { access, mail: 'required', problems: [...byPassword, EmailTaken] },
+      schema: {
+        operationId: 'changeEmail',
+        summary: 'Ask for another e-mail',
+        description:
+          'A link is mailed to the new address; the e-mail changes when its token is sent to ' +
+          '`POST /auth/verify-email`. The old address is told.',
+        tags,
+        body: ref(EmailChange),
+        response: { 202: nothing('The link is on its way.') },
+      },
+    },
+    async ({ actor, user, body }, reply) => {
+      await requestEmailChange(accounts, actor, user.id, body)
+      return reply.code(202).send()
+    },
+  )
+
+  app.get(
+    '/me/activity',
+    {
+      config: { access, problems: [InvalidCursor] },
+      schema: {
+        operationId: 'listMyActivity',
+        summary: 'List what happened to what is yours, newest first',
+        description: 'Of what other users did, it does not say from where.',
+        tags,
+        querystring: Type.Object(keysetParameters),
+        response: { 200: pageResponse(EventPage) },
+      },
+    },
+    async ({ user, query: { cursor, per_page }, url }, reply) => {
+      const before = readCursor('activity', cursor, isUuid)
+      const events = await listActivity(db, user.id, { before, limit: per_page + 1 })
+      const page = keysetPage('activity', events, per_page, ({ id }) => id)
+      return reply.header('link', pageLinks(url, page.pagination)).send(page)
+    },
+  )
+
+  app.get(
+    '/me/export',
+    {
+      // HEAD would read all of it for nothing.
+      exposeHeadRoute: false,
+      config: { access },
+      schema: {
+        operationId: 'exportMe',
+        summary: 'Export everything that is held about you, as lines of JSON',
+        description: 'An answer that breaks off before its end is not complete: the connection is cut.',
+        tags,
+        response: {
+          200: {
+            description: 'A record on each line.',
+            content: { 'application/x-ndjson': { schema: Type.Unsafe<Readable>(ref(ExportedRecord)) } },
+          },
+        },
+      },
+    },
+    async ({ user }, reply) =>
+      reply
+        .type('application/x-ndjson')
+        .header('content-disposition', 'attachment; filename="account.ndjson"')
+        .send(await exportUser(db, user.id)),
+  )
+}

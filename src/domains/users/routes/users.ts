@@ -1,0 +1,143 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { EmailTaken, LastAdmin, RegistrationClosed } from '../../../accounts/problems.ts'
+import { User } from '../../../accounts/schemas.ts'
+import { type Access, ADMINS } from '../../../lib/access.ts'
+import { sortedPageLinks, sortedPageResponse } from '../../../lib/paging.ts'
+import { Forbidden, InvalidCursor } from '../../../lib/problems.ts'
+import { ref } from '../../../lib/schema.ts'
+import { listUsers } from '../queries.ts'
+import {
+  NewUser,
+  nothing,
+  sortedUsers,
+  UserChanges,
+  UserListParameters,
+  UserPage,
+  UserParameters,
+} from '../schemas.ts'
+import { addUser, bringBackUser, editUser, removeUser, viewUser } from '../service.ts'
+
+const tags = ['users']
+
+/** No API key, because the roles would let an administrator's key read everybody; there is `/users/me` for keys. */
+const ADMINS_AND_SELF = { roles: ['admin'], self: true } as const satisfies Access
+
+export const userRoutes: FastifyPluginAsyncTypebox = async app => {
+  const { accounts } = app
+  const { db } = accounts.database
+
+  app.get(
+    '',
+    {
+      config: { access: ADMINS, problems: [InvalidCursor] },
+      schema: {
+        operationId: 'listUsers',
+        summary: 'List users',
+        tags,
+        querystring: UserListParameters,
+        response: { 200: sortedPageResponse(UserPage) },
+      },
+    },
+    async ({ query, url }, reply) => {
+      const found = await listUsers(db, query, sortedUsers.slice(query))
+      const page = sortedUsers.page(query, found)
+      return reply.header('link', sortedPageLinks(url, page.pagination)).send(page)
+    },
+  )
+
+  app.post(
+    '',
+    {
+      config: { access: 'optional', mail: 'optional', problems: [EmailTaken, RegistrationClosed, Forbidden] },
+      schema: {
+        operationId: 'createUser',
+        summary: 'Create an account',
+        description:
+          'Anybody may, while registration is open; administrators always, and they may set `role`, `is_active` ' +
+          'and `tier`. To sign in with it at once, use `POST /auth/register`.',
+        tags,
+        body: ref(NewUser),
+        response: { 201: ref(User) },
+      },
+    },
+    async ({ actor, user: caller, body }, reply) => {
+      const user = await addUser(accounts, actor, caller, body)
+      return reply.code(201).header('location', `/api/v1/users/${user.id}`).send(user)
+    },
+  )
+
+  app.get(
+    '/:id',
+    {
+      config: { access: ADMINS_AND_SELF },
+      schema: {
+        operationId: 'getUser',
+        summary: 'Read a user',
+        description: 'Administrators also see those that are deleted.',
+        tags,
+        params: UserParameters,
+        response: { 200: ref(User) },
+      },
+    },
+    ({ user: caller, params }) => viewUser(db, caller, params.id),
+  )
+
+  for (const [method, operationId] of [
+    ['PATCH', 'updateUser'],
+    ['PUT', 'putUser'],
+  ] as const) {
+    app.route({
+      method,
+      url: '/:id',
+      config: { access: ADMINS_AND_SELF, mail: 'optional', problems: [EmailTaken, LastAdmin] },
+      schema: {
+        operationId,
+        summary: 'Change a user',
+        description:
+          'Users may change their own names, administrators everything. An e-mail that an administrator sets is ' +
+          'not verified: the new address is sent a link, the old one a notice.',
+        tags,
+        params: UserParameters,
+        body: ref(UserChanges),
+        response: { 200: ref(User) },
+      },
+      handler: ({ actor, user: caller, params, body }) => editUser(accounts, actor, caller, params.id, body),
+    })
+  }
+
+  app.delete(
+    '/:id',
+    {
+      config: { access: ADMINS, problems: [LastAdmin] },
+      schema: {
+        operationId: 'deleteUser',
+        summary: 'Delete a user',
+        description:
+          'With all that is theirs, for good after PURGE_AFTER_DAYS; until then they can be restored.',
+        tags,
+        params: UserParameters,
+        response: { 204: nothing('The user is deleted.') },
+      },
+    },
+    async ({ actor, params }, reply) => {
+      await removeUser(accounts, actor, params.id)
+      return reply.code(204).send()
+    },
+  )
+
+  app.post(
+    '/:id/restore',
+    {
+      config: { access: ADMINS, problems: [EmailTaken] },
+      schema: {
+        operationId: 'restoreUser',
+        summary: 'Bring a deleted user back',
+        description: 'Unless somebody else has registered the e-mail since.',
+        tags,
+        params: UserParameters,
+        response: { 200: ref(User) },
+      },
+    },
+    ({ actor, params }) => bringBackUser(accounts, actor, params.id),
+  )
+}

@@ -1,0 +1,78 @@
+import type { Accounts } from '../../accounts/accounts.ts'
+import { RegistrationClosed } from '../../accounts/problems.ts'
+import type { User } from '../../accounts/schemas.ts'
+import { changeUser, createUser, deleteUser, findUser, restoreUser } from '../../accounts/users.ts'
+import { inTransaction } from '../../db/transaction.ts'
+import type { Db } from '../../db/types.ts'
+import type { Principal } from '../../lib/access.ts'
+import type { Actor } from '../../lib/actor.ts'
+import { Forbidden, NotFound } from '../../lib/problems.ts'
+import { findManagedUser } from './queries.ts'
+import type { NewUser, UserChanges } from './schemas.ts'
+
+/** What only administrators decide. */
+const MANAGED = ['role', 'is_active', 'tier'] as const satisfies (keyof UserChanges)[]
+
+/** Signed in as one: what an administrator's API key may do is not more than any key may. */
+export const isAdmin = (user: Principal | null): boolean =>
+  user !== null && user.role === 'admin' && user.api_key_id === null
+
+/** A user whom an administrator adds, or who adds himself. */
+export async function addUser(
+  accounts: Accounts,
+  actor: Actor,
+  caller: Principal | null,
+  fields: NewUser,
+): Promise<User> {
+  if (isAdmin(caller)) return createUser(accounts, actor, fields)
+  if (!accounts.config.REGISTRATION_OPEN) throw new RegistrationClosed('Registration is closed.')
+  refuse(MANAGED, fields)
+  return forOwner(await createUser(accounts, actor, fields))
+}
+
+function refuse(names: readonly string[], fields: object) {
+  const field = names.find(name => name in fields)
+  if (field !== undefined) throw new Forbidden(`Only an administrator may set ${field}.`)
+}
+
+/** Without what is shown to administrators only. */
+const forOwner = ({ last_login_at: _login, deleted_at: _deletion, ...user }: User): User => user
+
+/** As the caller may see it, who is an administrator or that user. */
+export async function viewUser(db: Db, caller: Principal, id: string): Promise<User> {
+  if (!isAdmin(caller)) return findUser(db, id)
+  const user = await findManagedUser(db, id)
+  if (user === undefined) throw new NotFound('There is no such user.')
+  return user
+}
+
+/** By an administrator or that user, who is refused what is not his to decide. */
+export async function editUser(
+  accounts: Accounts,
+  actor: Actor,
+  caller: Principal,
+  id: string,
+  changes: UserChanges,
+): Promise<User> {
+  if (!isAdmin(caller)) refuse(['email', ...MANAGED], changes)
+  const user = await inTransaction(accounts.database.db, tx => changeUser(tx, accounts, actor, id, changes))
+  return isAdmin(caller) ? user : forOwner(user)
+}
+
+/** What users may change about themselves without a password: what they are called. */
+export async function editProfile(
+  accounts: Accounts,
+  actor: Actor,
+  id: string,
+  names: Pick<UserChanges, 'first_name' | 'last_name'>,
+): Promise<User> {
+  return forOwner(await inTransaction(accounts.database.db, tx => changeUser(tx, accounts, actor, id, names)))
+}
+
+export function removeUser(accounts: Accounts, actor: Actor, id: string): Promise<void> {
+  return inTransaction(accounts.database.db, tx => deleteUser(tx, accounts, actor, id))
+}
+
+export function bringBackUser(accounts: Accounts, actor: Actor, id: string): Promise<User> {
+  return inTransaction(accounts.database.db, tx => restoreUser(tx, accounts, actor, id))
+}
