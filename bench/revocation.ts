@@ -24,7 +24,7 @@ const WATCH_MS = 300
 const POLL_MS = 1
 const WATCH_EVERY_MS = 15
 
-/** Before and after what revokes, so that a token is known, and the connection that listens is current. */
+/** So that B knows the token. */
 const WARM_UP_REQUESTS = 3
 
 const HOT_REQUESTS = 2_000
@@ -37,6 +37,7 @@ const STATISTICS_MS = 11_500
 
 /** Longer than a process takes to listen again after it was cut, or after a connection was silent for too long. */
 const RECOVERY_MS = 1_500
+
 /** Longer than two beats of a connection that was silent for a moment only. */
 const CURRENT_AGAIN_MS = 200
 const TERMINATE_EVERY_MS = 4

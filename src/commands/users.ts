@@ -6,6 +6,7 @@ import { users } from '../accounts/tables.ts'
 import { changeUser, type UserChanges } from '../accounts/users.ts'
 import { inTransaction } from '../db/transaction.ts'
 import type { Db } from '../db/types.ts'
+import { removeMfa } from '../domains/auth/public.ts'
 import { ROLES, type Role } from '../lib/access.ts'
 import { systemActor } from '../lib/actor.ts'
 import { EXIT_USAGE, StartupError } from '../lib/exit-codes.ts'
@@ -21,12 +22,13 @@ const run: Command = ([action = '', ...args]) => {
   const words = email === '' ? -1 : positionals.length
   if (action === 'activate' && words === 1) return withAccounts(accounts => activate(accounts, email))
   if (action === 'deactivate' && words === 1) return withAccounts(accounts => deactivate(accounts, email))
+  if (action === 'disable-mfa' && words === 1) return withAccounts(accounts => disableMfa(accounts, email))
   if (action === 'set-role' && words === 2) {
     const known = readRole(role)
     return withAccounts(accounts => setRole(accounts, email, known))
   }
   throw new StartupError(
-    'Say what to do: plinth users list, activate EMAIL, deactivate EMAIL, or set-role EMAIL ROLE.',
+    'Say what to do: plinth users list, activate EMAIL, deactivate EMAIL, disable-mfa EMAIL, or set-role EMAIL ROLE.',
     EXIT_USAGE,
   )
 }
@@ -109,6 +111,12 @@ export async function deactivate(accounts: Accounts, email: string): Promise<str
 export async function setRole(accounts: Accounts, email: string, role: Role): Promise<string> {
   const changed = await change(accounts, email, { role })
   return `The role of ${email} is ${role} ${changed ? 'now' : 'already'}.`
+}
+
+export async function disableMfa(accounts: Accounts, email: string): Promise<string> {
+  const { id } = await demandUser(accounts, email)
+  await removeMfa(accounts, systemActor(), id)
+  return `${email} signs in by the password alone now.`
 }
 
 async function change(accounts: Accounts, email: string, changes: UserChanges): Promise<boolean> {

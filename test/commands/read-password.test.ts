@@ -56,5 +56,5 @@ test('of a pipe, the first line counts', async t => {
   ] as const) {
     t.equal(await readPassword(new PassThrough().end(text)), password)
   }
-  await t.rejects(readPassword(new PassThrough().end()), { exitCode: 64 })
+  await t.rejects(readPassword(new PassThrough().end()), { message: /standard input/, exitCode: 64 })
 })

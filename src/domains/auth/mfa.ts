@@ -77,6 +77,11 @@ export async function disableMfa(
   password: string,
 ): Promise<void> {
   await demandPassword(accounts, actor, user_id, password)
+  await removeMfa(accounts, actor, user_id)
+}
+
+/** Also for operators, to whom somebody turns who has lost the telephone and the codes. */
+export async function removeMfa(accounts: Accounts, actor: Actor, user_id: string): Promise<void> {
   await inTransaction(accounts.database.db, async tx => {
     const before = await lockEnrolled(tx, user_id)
     await tx

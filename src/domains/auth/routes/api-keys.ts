@@ -125,7 +125,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
       },
     },
     ({ actor, user, params, body }) =>
-      rotateApiKey(accounts, actor, { ...params, user_id: user.id }, body?.overlap_seconds ?? 0),
+      rotateApiKey(accounts, actor, { ...params, user_id: user.id }, body.overlap_seconds ?? 0),
   )
 
   app.delete(

@@ -1,0 +1,1 @@
+export { removeMfa } from './mfa.ts'
