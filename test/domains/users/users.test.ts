@@ -159,7 +159,7 @@ test('users see themselves, administrators everybody', async t => {
   t.equal((await send(app, 'GET', `${path}/x`, admin)).statusCode, 400)
 })
 
-test('no API key reaches a user by id, not even that of an administrator', async t => {
+test('an API key reaches its owner and nobody else, also if that is an administrator', async t => {
   const app = await build(t, { variables: CHEAP })
   const admin = await aUser(app, 'admin')
   const other = await aUser(app)
@@ -172,7 +172,11 @@ test('no API key reaches a user by id, not even that of an administrator', async
     scopes: ['profile:read'],
   })
   const headers = { 'x-api-key': key }
-  t.equal((await send(app, 'GET', `${path}/me`, headers)).json().id, admin.id)
+  for (const url of [`${path}/me`, `${path}/${admin.id}`]) {
+    const own = await send(app, 'GET', url, headers)
+    t.equal(own.json().id, admin.id)
+    t.strictSame(fieldsOf(own), shown)
+  }
   for (const [method, url] of [
     ['GET', path],
     ['GET', `${path}/${other.id}`],

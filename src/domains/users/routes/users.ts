@@ -19,7 +19,6 @@ import { addUser, bringBackUser, editUser, removeUser, viewUser } from '../servi
 
 const tags = ['users']
 
-/** No API key, because the roles would let an administrator's key read everybody; there is `/users/me` for keys. */
 const ADMINS_AND_SELF = { roles: ['admin'], self: true } as const satisfies Access
 
 export const userRoutes: FastifyPluginAsyncTypebox = async app => {
@@ -69,7 +68,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/:id',
     {
-      config: { access: ADMINS_AND_SELF },
+      config: { access: { ...ADMINS_AND_SELF, scope: 'profile:read' } },
       schema: {
         operationId: 'getUser',
         summary: 'Read a user',
