@@ -34,7 +34,8 @@ export const commands: Record<string, Entry> = {
   },
   users: {
     usage: 'users ACTION',
-    summary: 'list [--search TEXT] [--role ROLE] [--all]; (de)activate or disable-mfa EMAIL; set-role EMAIL ROLE',
+    summary:
+      'list [--search TEXT] [--role ROLE] [--all]; (de)activate or disable-mfa EMAIL; set-role EMAIL ROLE',
     load: () => import('./commands/users.ts'),
   },
   sessions: {

@@ -34,13 +34,21 @@ export interface SigningIn {
   password_changed_at?: Date
 }
 
+/** What users are told of their sessions. */
+export const sessionColumns = {
+  id: sessions.id,
+  ip: sessions.ip,
+  user_agent: sessions.user_agent,
+  created_at: sessions.created_at,
+  last_used_at: sessions.last_used_at,
+  expires_at: sessions.expires_at,
+}
+
 /** How somebody has shown who they are. */
 export type Method = 'registration' | 'password' | 'totp' | 'recovery_code'
 
 /** How a session came to its end. */
 export type Ending = 'logout' | 'user' | 'administrator'
-
-const MAX_USER_AGENT = 500
 
 /** How long after a refresh the token before is still taken for a lost answer or a second tab. */
 const OVERLAP_SECONDS = 30
@@ -61,7 +69,8 @@ export async function openSession(
     user_id,
     secret_hash: sha256(token.secret),
     expires_at: inSeconds(config.JWT_REFRESH_TOKEN_EXPIRES),
-    ...placeOf(actor.origin),
+    ip: actor.origin.ip,
+    user_agent: actor.origin.user_agent,
   })
   await record(tx, asUser(actor, user_id), sessionCreated, {
     subject_id: token.session_id,
@@ -88,11 +97,6 @@ async function noteLogin(tx: Tx, id: string, password_changed_at: Date | undefin
 export const asUser = ({ origin }: Actor, id: string): Actor => ({ type: 'user', id, origin })
 
 const inSeconds = (seconds: number) => sql`now() + ${seconds} * interval '1 s'`
-
-const placeOf = ({ ip, user_agent }: Origin) => ({
-  ip,
-  user_agent: user_agent?.slice(0, MAX_USER_AGENT) ?? null,
-})
 
 async function noteDevice(tx: Tx, { mailer }: Accounts, actor: Actor, user: User) {
   const row = await firstRow<{ known: boolean; others: boolean }>(
@@ -138,8 +142,12 @@ const notGood = () => new Unauthenticated('The refresh token is not, or no longe
  * One statement, so that of any number of refreshes with one token the first moves the session on, and the others,
  * which wait for its row, find it moved on just now: they all come to the same generation, and so to the same token.
  */
-function rotate(db: Db, { session_id, secret, generation }: RefreshToken, seconds: number, origin: Origin) {
-  const { ip, user_agent } = placeOf(origin)
+function rotate(
+  db: Db,
+  { session_id, secret, generation }: RefreshToken,
+  seconds: number,
+  { ip, user_agent }: Origin,
+) {
   return firstRow<OpenSession['user'] & { generation: number }>(
     db,
     sql`

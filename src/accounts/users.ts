@@ -5,7 +5,7 @@ import type { Db, Tx } from '../db/types.ts'
 import type { EventType } from '../events/event-type.ts'
 import { record } from '../events/record.ts'
 import { type Actor, systemActor } from '../lib/actor.ts'
-import { NotFound, ValidationFailed } from '../lib/problems.ts'
+import { fieldFault, NotFound } from '../lib/problems.ts'
 import { emailChangedMail } from '../mail/templates/email-changed.ts'
 import { verifyEmailMail } from '../mail/templates/verify-email.ts'
 import type { Accounts } from './accounts.ts'
@@ -66,7 +66,7 @@ export async function demandGoodPassword(
 }
 
 const fault = (pointer: string, code: string, message: string) =>
-  new ValidationFailed('One field is not valid.', { errors: [{ in: 'body', pointer, code, message }] })
+  fieldFault({ in: 'body', pointer, code, message })
 
 /** A new account, and a mail that asks to verify its e-mail. */
 export async function insertUser(

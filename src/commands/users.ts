@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util'
-import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, or } from 'drizzle-orm'
 import type { Accounts } from '../accounts/accounts.ts'
 import { managedUserColumns, type User } from '../accounts/schemas.ts'
 import { users } from '../accounts/tables.ts'
 import { changeUser, type UserChanges } from '../accounts/users.ts'
+import { contains } from '../db/search.ts'
 import { inTransaction } from '../db/transaction.ts'
 import type { Db } from '../db/types.ts'
 import { removeMfa } from '../domains/auth/public.ts'
@@ -71,7 +72,7 @@ interface Wanted {
 /** The oldest first, a page at a time: there may be millions. */
 export async function* findUsers(db: Db, { search, role, all = false }: Wanted): AsyncGenerator<User> {
   const wanted = and(
-    search === undefined ? undefined : or(holds(users.email, search), holds(users.full_name, search)),
+    search === undefined ? undefined : or(contains(users.email, search), contains(users.full_name, search)),
     role === undefined ? undefined : eq(users.role, role),
     all ? undefined : and(eq(users.is_active, true), isNull(users.deleted_at)),
   )
@@ -87,9 +88,6 @@ export async function* findUsers(db: Db, { search, role, all = false }: Wanted):
     last = page.at(-1)?.id
   }
 }
-
-const holds = (column: typeof users.email | typeof users.full_name, text: string) =>
-  sql`${column} ilike ${`%${text.replace(/[\\%_]/g, '\\$&')}%`}`
 
 export function describeUser({ id, email, role, full_name, ...user }: User): string {
   const state = user.deleted_at ? 'deleted' : user.is_active ? 'active' : 'inactive'

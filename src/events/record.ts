@@ -17,9 +17,6 @@ interface Facts<Fields extends TObject> {
   after?: State<Fields>
 }
 
-/** User agents are free text of any length; this much tells the program. */
-const MAX_USER_AGENT = 500
-
 /** Records what the caller's transaction changes; it is there when that commits, and not otherwise. */
 export async function record<Fields extends TObject>(
   tx: Tx,
@@ -44,11 +41,10 @@ function eventValues<Fields extends TObject>(
   const id = newId()
   // The same instant, so that the month of an event follows from either.
   const created_at = timeOfId(id)
-  const program = user_agent?.slice(0, MAX_USER_AGENT) ?? null
   const changes = changesBetween(fields, before, after)
   return [
     ...[id, created_at, name, actor_type, actor_id, owner_id, subject, subject_id],
-    ...[request_id, ip, program, changes],
+    ...[request_id, ip, user_agent, changes],
   ]
 }
 

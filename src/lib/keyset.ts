@@ -52,21 +52,19 @@ export function keysetPage<Row>(
 }
 
 /** Where the pages are, for the `Link` header (RFC 8288). */
-export function pageLinks(path: string, { next_cursor }: Pagination): string {
-  const [route = '', query] = path.split('?')
-  const first = new URLSearchParams(query)
-  first.delete('cursor')
-  const links = [link(route, first, 'first')]
-  if (next_cursor !== null) {
-    const next = new URLSearchParams(first)
-    next.set('cursor', next_cursor)
-    links.push(link(route, next, 'next'))
-  }
-  return links.join(', ')
+export function pageLinks(url: string, { next_cursor }: Pagination): string {
+  const next = next_cursor === null ? [] : [pageLink(url, 'next', { cursor: next_cursor })]
+  return [pageLink(url, 'first', {}), ...next].join(', ')
 }
 
-const link = (route: string, query: URLSearchParams, relation: string) =>
-  `<${query.size > 0 ? `${route}?${query}` : route}>; rel="${relation}"`
+/** The filters stay, the place is another. */
+export function pageLink(url: string, relation: string, place: { page?: string; cursor?: string }): string {
+  const at = `${url}?`.indexOf('?')
+  const query = new URLSearchParams(url.slice(at + 1))
+  for (const name of ['page', 'cursor']) query.delete(name)
+  for (const [name, value] of Object.entries(place)) query.set(name, value)
+  return `<${url.slice(0, at)}${query.size > 0 ? `?${query}` : ''}>; rel="${relation}"`
+}
 
 /** The key in a cursor, which must be one of this list. */
 export function readCursor(list: string, cursor: string | undefined, isKey: (key: string) => boolean) {

@@ -1,6 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
-import { KeysetPagination, keysetPage, keysetParameters, readCursor } from './keyset.ts'
-import { ValidationFailed } from './problems.ts'
+import { KeysetPagination, keysetPage, keysetParameters, pageLink, pageLinks, readCursor } from './keyset.ts'
+import { fieldFault } from './problems.ts'
 import { component, isUuid, Nullable, OneOf, ref } from './schema.ts'
 import { isText } from './text.ts'
 
@@ -148,7 +148,7 @@ const together = () =>
 const tooFar = () => fault('/page', 'maximum', 'leads beyond 100 000 entries; use cursor')
 
 const fault = (pointer: string, code: string, message: string) =>
-  new ValidationFailed('One field is not valid.', { errors: [{ in: 'query', pointer, code, message }] })
+  fieldFault({ in: 'query', pointer, code, message })
 
 /** The id, and the value unless it is null. In base64, because it may hold any character. */
 function keyText(id: string, value: string | Date | null): string {
@@ -172,29 +172,19 @@ const previousOf = (page: number, pages: number) => Math.min(page - 1, pages)
 
 /** Where the pages are, for the `Link` header (RFC 8288). */
 export function sortedPageLinks(url: string, pagination: Pagination): string {
-  const { next_cursor } = pagination
-  const next = next_cursor === null ? [] : [link(url, 'next', { cursor: next_cursor })]
-  if (!('page' in pagination)) return [link(url, 'first', {}), ...next].join(', ')
-  const { page, per_page, pages } = pagination
+  if (!('page' in pagination)) return pageLinks(url, pagination)
+  const { page, per_page, pages, next_cursor } = pagination
+  const next = next_cursor === null ? [] : [pageLink(url, 'next', { cursor: next_cursor })]
   const numbered = (relation: string, number: number) =>
     number > 0 && number <= pages && number * per_page <= MOST_ROWS_BY_NUMBER
-      ? [link(url, relation, { page: String(number) })]
+      ? [pageLink(url, relation, { page: String(number) })]
       : []
   const following = numbered('next', page + 1)
   return [
-    link(url, 'first', {}),
+    pageLink(url, 'first', {}),
     ...numbered('prev', previousOf(page, pages)),
     // Beyond what may be skipped, only the cursor leads on.
     ...(following.length > 0 ? following : next),
     ...numbered('last', pages),
   ].join(', ')
-}
-
-/** The filters stay, the place is another. */
-function link(url: string, relation: string, place: { page?: string; cursor?: string }): string {
-  const at = `${url}?`.indexOf('?')
-  const query = new URLSearchParams(url.slice(at + 1))
-  for (const name of ['page', 'cursor']) query.delete(name)
-  for (const [name, value] of Object.entries(place)) query.set(name, value)
-  return `<${url.slice(0, at)}${query.size > 0 ? `?${query}` : ''}>; rel="${relation}"`
 }

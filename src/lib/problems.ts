@@ -1,4 +1,4 @@
-import { defineProblem } from './problem.ts'
+import { defineProblem, type Problem, type ProblemFault } from './problem.ts'
 
 // The problems that any route may answer. A domain's own stand in its errors.ts.
 
@@ -9,6 +9,10 @@ export const ValidationFailed = defineProblem({
   explanation: 'A part of the request does not have the shape that this operation documents.',
   remedy: 'Read `errors`: each entry names the part, a JSON pointer into it, and what it must be.',
 })
+
+/** A fault that no schema can tell. */
+export const fieldFault = (fault: ProblemFault): Problem =>
+  new ValidationFailed('One field is not valid.', { errors: [fault] })
 
 export const MalformedJson = defineProblem({
   code: 'malformed_json',

@@ -39,4 +39,7 @@ export const Moment = (options: { description?: string } = {}) =>
   // The format knows leap seconds, which nothing else here does.
   Type.String({ format: 'date-time', pattern: '^[^:]+:[0-9]{2}:[0-5][0-9]', ...options })
 
+/** The response of an operation that has nothing to say. */
+export const nothing = (description: string) => ({ type: 'null', description }) as const
+
 export const isUuid = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)

@@ -31,6 +31,9 @@ interface AccessOptions {
   requireVerifiedEmail: boolean
 }
 
+/** User agents are free text of any length; this much tells the program. */
+const MAX_USER_AGENT = 500
+
 type Done = (error?: Error) => void
 
 /** Lets in whom the route's `config.access` names; `request.user` is who that is. */
@@ -132,7 +135,8 @@ function credentialOf({ headers }: FastifyRequest): string | undefined {
 
 function actorOf(this: FastifyRequest): Actor {
   const { user, id, headers } = this
-  const origin = { request_id: id, ip: clientAddress(this), user_agent: headers['user-agent'] ?? null }
+  const user_agent = headers['user-agent']?.slice(0, MAX_USER_AGENT) ?? null
+  const origin = { request_id: id, ip: clientAddress(this), user_agent }
   if (user === null) return { type: 'anonymous', id: null, origin }
   return user.api_key_id === null
     ? { type: 'user', id: user.id, origin }

@@ -187,7 +187,7 @@ test('a name of a hundred characters fits, whatever they are, and more does not'
 })
 
 test('a long user agent is cut, and refused by no mail', t => {
-  for (const each of variants({ user_agent: `Mozilla ${'x'.repeat(16_000)}` })) {
+  for (const each of variants({ user_agent: `Mozilla ${'x'.repeat(490)}` })) {
     t.ok(Value.Check(each.template.data, each.data), each.template.name)
     const { text } = bodies(each)
     if (each.template !== verifyEmailMail) t.match(text, /: Mozilla x{192}… /)

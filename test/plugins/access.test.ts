@@ -76,6 +76,9 @@ test('a good token lets its holder in, and says who acts', async t => {
     { user_id: admin.id, operation_id: 'getAdmins' },
   )
   t.notMatch(log.text(), /eyJ/, 'no part of a token is logged')
+  const wordy = { ...admin.headers, 'user-agent': 'x'.repeat(2000) }
+  const { actor } = (await app.inject({ url: '/admins', headers: wordy })).json()
+  t.equal(actor.origin.user_agent.length, 500)
 })
 
 test('on a public route nobody is asked; on an optional one, only a good token will do', async t => {

@@ -10,7 +10,7 @@ import type { Db, Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { sha256 } from '../../lib/opaque.ts'
-import { Conflict, NotFound, ValidationFailed } from '../../lib/problems.ts'
+import { Conflict, fieldFault, NotFound } from '../../lib/problems.ts'
 import { apiKeyCreated, apiKeyRevoked, apiKeyRotated, apiKeyUpdated } from './api-key-events.ts'
 import { countApiKeys, isOwnKey, lockApiKey, type OwnKey, selectApiKey } from './api-key-queries.ts'
 import {
@@ -60,10 +60,11 @@ function inFuture(moment: string): Date {
   const date = new Date(moment)
   // Some of what the format lets pass is no date to the language, and compares to nothing.
   if (date.getTime() > Date.now()) return date
-  throw new ValidationFailed('One field is not valid.', {
-    errors: [
-      { in: 'body', pointer: '/expires_at', code: 'future', message: 'must be a moment in the future' },
-    ],
+  throw fieldFault({
+    in: 'body',
+    pointer: '/expires_at',
+    code: 'future',
+    message: 'must be a moment in the future',
   })
 }
 

@@ -120,5 +120,3 @@ export const PasswordConfirmation = component(
   'PasswordConfirmation',
   Type.Object({ password: Password }, closed),
 )
-
-export const nothing = (description: string) => ({ type: 'null', description }) as const

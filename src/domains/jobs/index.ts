@@ -2,7 +2,7 @@ import { countJobs, type JobRow, listJobs, outcomeOf } from '../../jobs/queries.
 import { ADMINS } from '../../lib/access.ts'
 import { keysetPage, pageLinks, pageResponse, readCursor } from '../../lib/keyset.ts'
 import { Conflict, InvalidCursor } from '../../lib/problems.ts'
-import { isUuid, ref } from '../../lib/schema.ts'
+import { isUuid, nothing, ref } from '../../lib/schema.ts'
 import type { Domain } from '../domain.ts'
 import { Job, JobList, JobListParameters, JobParameters } from './schemas.ts'
 import { remove, retry } from './service.ts'
@@ -66,7 +66,7 @@ export default {
           summary: 'Delete a job that does not run',
           tags,
           params: JobParameters,
-          response: { 204: { type: 'null', description: 'It is gone.' } },
+          response: { 204: nothing('It is gone.') },
         },
       },
       async ({ params, actor }, reply) => {

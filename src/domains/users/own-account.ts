@@ -19,7 +19,7 @@ import type { Db, Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { SignedInUser } from '../../lib/access.ts'
 import type { Actor } from '../../lib/actor.ts'
-import { ValidationFailed } from '../../lib/problems.ts'
+import { fieldFault } from '../../lib/problems.ts'
 import { changeEmailMail } from '../../mail/templates/change-email.ts'
 import { emailChangeRequestedMail } from '../../mail/templates/email-change-requested.ts'
 import { passwordChangedMail } from '../../mail/templates/password-changed.ts'
@@ -65,9 +65,7 @@ export async function changePassword(
 }
 
 const unchanged = (pointer: string) =>
-  new ValidationFailed('One field is not valid.', {
-    errors: [{ in: 'body', pointer, code: 'unchanged', message: 'must be another than now' }],
-  })
+  fieldFault({ in: 'body', pointer, code: 'unchanged', message: 'must be another than now' })
 
 async function readHash(db: Db, id: string): Promise<string> {
   const [user] = await db.select({ hash: users.password_hash }).from(users).where(eq(users.id, id))

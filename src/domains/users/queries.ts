@@ -1,7 +1,9 @@
-import { and, desc, eq, ilike, isNull, lt, or, type SQL } from 'drizzle-orm'
+import { and, desc, eq, isNull, lt, or, type SQL } from 'drizzle-orm'
 import { managedUserColumns, type User } from '../../accounts/schemas.ts'
+import { sessionColumns } from '../../accounts/sessions.ts'
 import { apiKeys, devices, oneTimeLinks, sessions, users } from '../../accounts/tables.ts'
 import { isAfter, sortedBy, totalOf, withTotal } from '../../db/paging.ts'
+import { contains } from '../../db/search.ts'
 import type { Db } from '../../db/types.ts'
 import type { Found } from '../../lib/paging.ts'
 import type { sortedUsers, UserFilter } from './schemas.ts'
@@ -30,9 +32,6 @@ function conditionsOf({ search, role, active_only, include_deleted }: UserFilter
   ]
 }
 
-const contains = (column: typeof users.email | typeof users.full_name, text: string) =>
-  ilike(column, `%${text.replace(/[\\%_]/g, '\\$&')}%`)
-
 /** For administrators, who see those that are deleted, too. */
 export async function findManagedUser(db: Db, id: string): Promise<User | undefined> {
   const [user] = await db.select(managedUserColumns).from(users).where(eq(users.id, id))
@@ -54,14 +53,7 @@ export const selectProfile = (db: Db, user_id: string) =>
 
 export const selectSessions = (db: Db, user_id: string, before: string | undefined, limit: number) =>
   db
-    .select({
-      id: sessions.id,
-      ip: sessions.ip,
-      user_agent: sessions.user_agent,
-      created_at: sessions.created_at,
-      last_used_at: sessions.last_used_at,
-      expires_at: sessions.expires_at,
-    })
+    .select(sessionColumns)
     .from(sessions)
     .where(and(eq(sessions.user_id, user_id), before === undefined ? undefined : lt(sessions.id, before)))
     .orderBy(desc(sessions.id))

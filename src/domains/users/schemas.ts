@@ -73,5 +73,3 @@ export const ExportedRecord = component(
     { description: 'Something that is held about a user.' },
   ),
 )
-
-export const nothing = (description: string) => ({ type: 'null', description }) as const

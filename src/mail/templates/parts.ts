@@ -4,9 +4,6 @@ import type { Block } from '../template.ts'
 
 const MAX_SHOWN_LENGTH = 200
 
-/** As long as Node lets all headers of a request be: a mail about an attack must not fail over its User-Agent. */
-const MAX_USER_AGENT = 16_384
-
 export const FirstName = text(100)
 export const MailAddress = text(254)
 export const Link = text(2_000)
@@ -18,7 +15,7 @@ export const Time = text(40)
 export const circumstances = {
   at: Time,
   ip: Type.Union([text(100), Type.Null()]),
-  user_agent: Type.Union([Type.String({ maxLength: MAX_USER_AGENT }), Type.Null()]),
+  user_agent: Type.Union([text(500), Type.Null()]),
 }
 const Circumstances = Type.Object(circumstances)
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { keysetPage, pageLinks, pageResponse, readCursor } from '../../../lib/keyset.ts'
 import { Conflict, InvalidCursor } from '../../../lib/problems.ts'
-import { isUuid, ref } from '../../../lib/schema.ts'
+import { isUuid, nothing, ref } from '../../../lib/schema.ts'
 import { listApiKeys } from '../api-key-queries.ts'
 import {
   ApiKey,
@@ -21,7 +21,6 @@ import {
   revokeApiKey,
   rotateApiKey,
 } from '../api-keys.ts'
-import { nothing } from '../schemas.ts'
 
 const tags = ['auth']
 const access = {}

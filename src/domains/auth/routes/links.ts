@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { EmailTaken, InvalidLink } from '../../../accounts/problems.ts'
-import { ref } from '../../../lib/schema.ts'
+import { nothing, ref } from '../../../lib/schema.ts'
 import { forgotPassword, resendVerification, resetPassword, verifyEmail } from '../links.ts'
-import { ForgottenPassword, LinkToken, nothing, PasswordReset } from '../schemas.ts'
+import { ForgottenPassword, LinkToken, PasswordReset } from '../schemas.ts'
 
 const tags = ['auth']
 

@@ -13,7 +13,7 @@ import {
 } from '../../../accounts/problems.ts'
 import { endSession, refreshSession } from '../../../accounts/sessions.ts'
 import { Unauthenticated } from '../../../lib/problems.ts'
-import { ref } from '../../../lib/schema.ts'
+import { nothing, ref } from '../../../lib/schema.ts'
 import { tokenPair } from '../answers.ts'
 import { completeSignIn, signIn } from '../login.ts'
 import { clearRefreshCookie, readRefreshCookie } from '../refresh-cookie.ts'
@@ -22,7 +22,6 @@ import {
   Credentials,
   MfaCode,
   MfaRequired,
-  nothing,
   RefreshRequest,
   Registration,
   SignedIn,

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { AccountLocked, InvalidCredentials, MfaInvalid } from '../../../accounts/problems.ts'
 import { Conflict } from '../../../lib/problems.ts'
-import { ref } from '../../../lib/schema.ts'
+import { nothing, ref } from '../../../lib/schema.ts'
 import { confirmTotp, disableMfa, enrolTotp, replaceRecoveryCodes } from '../mfa.ts'
 import { RecoveryCodes, TotpCode, TotpEnrolment } from '../mfa-schemas.ts'
-import { nothing, PasswordConfirmation } from '../schemas.ts'
+import { PasswordConfirmation } from '../schemas.ts'
 
 const tags = ['auth']
 const access = { unverified: true } as const

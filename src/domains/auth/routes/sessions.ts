@@ -2,9 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { endSessions } from '../../../accounts/sessions.ts'
 import { inTransaction } from '../../../db/transaction.ts'
 import { NotFound } from '../../../lib/problems.ts'
-import { ref } from '../../../lib/schema.ts'
+import { nothing, ref } from '../../../lib/schema.ts'
 import { listSessions } from '../queries.ts'
-import { nothing, SessionList, SessionParameters } from '../schemas.ts'
+import { SessionList, SessionParameters } from '../schemas.ts'
 
 const tags = ['auth']
 const access = { unverified: true } as const

@@ -6,19 +6,12 @@ import { User } from '../../../accounts/schemas.ts'
 import { findUser } from '../../../accounts/users.ts'
 import { keysetPage, keysetParameters, pageLinks, pageResponse, readCursor } from '../../../lib/keyset.ts'
 import { InvalidCursor } from '../../../lib/problems.ts'
-import { isUuid, ref } from '../../../lib/schema.ts'
+import { isUuid, nothing, ref } from '../../../lib/schema.ts'
 import { EventPage } from '../../audit/public.ts'
 import { listActivity } from '../activity.ts'
 import { exportUser } from '../export.ts'
 import { changePassword, deactivate, requestEmailChange } from '../own-account.ts'
-import {
-  Deactivation,
-  EmailChange,
-  ExportedRecord,
-  nothing,
-  PasswordChange,
-  ProfileChanges,
-} from '../schemas.ts'
+import { Deactivation, EmailChange, ExportedRecord, PasswordChange, ProfileChanges } from '../schemas.ts'
 import { editProfile } from '../service.ts'
 
 const tags = ['users']

@@ -4,11 +4,10 @@ import { User } from '../../../accounts/schemas.ts'
 import { type Access, ADMINS } from '../../../lib/access.ts'
 import { sortedPageLinks, sortedPageResponse } from '../../../lib/paging.ts'
 import { Forbidden, InvalidCursor } from '../../../lib/problems.ts'
-import { ref } from '../../../lib/schema.ts'
+import { nothing, ref } from '../../../lib/schema.ts'
 import { listUsers } from '../queries.ts'
 import {
   NewUser,
-  nothing,
   sortedUsers,
   UserChanges,
   UserListParameters,
