@@ -5,13 +5,17 @@ import { promisify } from 'node:util'
 import { test } from 'tap'
 import { packageRoot } from '../src/lib/package.ts'
 import { problemDefinitions } from '../src/lib/problem.ts'
+import { CHEAP, newcomer } from './domains/auth/people.ts'
 import { build } from './helper.ts'
 
 interface Operation {
   operationId: string
   summary: string
   tags: string[]
+  description?: string
   security?: unknown[]
+  parameters?: { name: string; in: string; required: boolean; schema: { default?: unknown } }[]
+  requestBody?: { required: boolean }
   responses: Record<string, { $ref?: string; headers?: object; content?: object }>
 }
 
@@ -43,9 +47,7 @@ test('the recommended rules of Redocly find nothing', async t => {
 test('each operation names itself, its caller and each of its answers', async t => {
   const app = await build(t)
   const document = (await app.inject('/openapi.json')).json()
-  const operations: Operation[] = Object.values<Record<string, Operation>>(document.paths).flatMap(
-    Object.values,
-  )
+  const operations = operationsIn(document)
   t.ok(operations.length >= 5)
   t.equal(new Set(operations.map(({ operationId }) => operationId)).size, operations.length)
   const tags = document.tags.map((tag: { name: string }) => tag.name)
@@ -73,7 +75,84 @@ test('the codes in the document are codes that exist', async t => {
     t.ok(codes.length > 0)
     for (const code of codes) t.ok(known.has(String(code)), String(code))
   }
+  t.strictSame(components.schemas.Problem.properties.code.enum, [...known].sort(), 'clients can tell them')
 })
+
+test('what has a default may be left out', async t => {
+  const app = await build(t)
+  const document = (await app.inject('/openapi.json')).json()
+  const parameters = operationsIn(document).flatMap(({ parameters = [] }) => parameters)
+  const withDefault = parameters.filter(({ schema }) => schema.default !== undefined)
+  t.ok(withDefault.length >= 5)
+  t.strictSame(
+    withDefault.filter(({ required }) => required),
+    [],
+  )
+  t.ok(parameters.filter(parameter => parameter.in === 'path').every(({ required }) => required))
+  t.equal(operation(document, 'rotateApiKey').requestBody?.required, false)
+  t.equal(operation(document, 'login').requestBody?.required, true)
+  t.notOk('required' in document.components.schemas.ApiKeyRotation)
+})
+
+test('each operation says who may call it, and how', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const document = (await app.inject('/openapi.json')).json()
+  const cases: [string, unknown[], RegExp | undefined][] = [
+    ['login', [], undefined],
+    ['createUser', [{}, { accessToken: [] }], undefined],
+    ['listSessions', [{ accessToken: [] }], undefined],
+    ['getMe', [{ accessToken: [] }, { apiKey: ['profile:read'] }], /^API keys need the scope `profile:read`\.$/],
+    [
+      'getUser',
+      [{ accessToken: [] }, { apiKey: ['profile:read'] }],
+      /\n\nFor the user itself and administrators\. API keys need the scope `profile:read`\.$/,
+    ],
+    ['listUsers', [{ accessToken: [] }], /^For administrators\.$/],
+    ['refresh', [{}, { refreshToken: [] }, { refreshCookie: [] }], undefined],
+    ['logout', [{ accessToken: [] }, { refreshCookie: [] }], undefined],
+  ]
+  for (const [name, security, said] of cases) {
+    const { description = '', ...rest } = operation(document, name)
+    t.strictSame(rest.security, security, name)
+    if (said) t.match(description, said, name)
+    else t.notMatch(description, /\bFor (the user|administrators)|need the scope/, name)
+  }
+  const schemes = document.components.securitySchemes
+  for (const { security = [] } of operationsIn(document)) {
+    for (const scheme of security.flatMap(each => Object.keys(each as object))) t.ok(schemes[scheme], scheme)
+  }
+  const cookie = await app.inject({ method: 'POST', url: '/api/v1/auth/register', payload: { ...newcomer(), cookie: true } })
+  t.ok(String(cookie.headers['set-cookie']).startsWith(`${schemes.refreshCookie.name}=`))
+})
+
+test('operations without a body list how they refuse one', async t => {
+  const app = await build(t)
+  const document = (await app.inject('/openapi.json')).json()
+  for (const name of ['logout', 'resendVerification', 'revokeOtherSessions', 'restoreUser']) {
+    const { requestBody, responses } = operation(document, name)
+    t.equal(requestBody, undefined, name)
+    t.match(responses['400']?.$ref, /ValidationFailedOrMalformedJson/, name)
+    t.ok(responses['413'] && responses['415'], name)
+  }
+  t.notOk(operation(document, 'getMe').responses['415'])
+})
+
+test('what is sent has a description', async t => {
+  const app = await build(t)
+  const { components } = (await app.inject('/openapi.json')).json()
+  for (const name of ['Registration', 'Credentials', 'MfaCode', 'NewUser', 'UserChanges', 'EmailChange']) {
+    t.ok(components.schemas[name].description, name)
+  }
+})
+
+const operationsIn = (document: { paths: object }): Operation[] =>
+  Object.values<Record<string, Operation>>(document.paths as never).flatMap(Object.values)
+
+function operation(document: { paths: object }, name: string): Operation {
+  const found = operationsIn(document).find(({ operationId }) => operationId === name)
+  if (found === undefined) throw new Error(`There is no operation ${name}.`)
+  return found
+}
 
 function resolve(document: object, ref: string): { headers: object } {
   const found = ref

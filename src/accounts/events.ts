@@ -24,7 +24,13 @@ export const userDeleted = defineEvent('user.deleted', fields)
 export const userRestored = defineEvent('user.restored', fields)
 /** For good, when it can no longer be restored; by then its name is nobody's business. */
 export const userPurged = defineEvent('user.purged', Type.Object({}))
-export const userPasswordChanged = defineEvent('user.password_changed', Type.Object({ how: Type.String() }))
+export const userPasswordChanged = defineEvent(
+  'user.password_changed',
+  Type.Object({
+    how: Nullable(Type.String()),
+    ...Type.Pick(User, ['email_verified', 'mfa_enabled']).properties,
+  }),
+)
 
 export const sessionCreated = defineEvent('session.created', Type.Object({ method: Type.String() }))
 export const sessionRevoked = defineEvent('session.revoked', Type.Object({ how: Type.String() }))

@@ -1,10 +1,12 @@
 import { and, eq, gt, inArray, sql } from 'drizzle-orm'
-import type { Tx } from '../db/types.ts'
+import type { Db, Tx } from '../db/types.ts'
 import { newOpaqueToken, sha256 } from '../lib/opaque.ts'
 import { InvalidLink } from './problems.ts'
 import { oneTimeLinks } from './tables.ts'
 
 const HOURS = { verify_email: 24, change_email: 24, reset_password: 1 }
+
+const AGAIN_AFTER_SECONDS = 60
 
 export type Purpose = keyof typeof HOURS
 
@@ -44,24 +46,41 @@ export async function makeLink(
   return { url, expires_at: link?.expires_at.toISOString() ?? '' }
 }
 
-/** Uses a link up. Of two who hold the same, one gets it. */
-export async function useLink(tx: Tx, token: string, purposes: Purpose[]) {
+/** Whose link it is; it is not used up, and may be by the time that somebody does. */
+export async function findLink(db: Db, token: string, purposes: Purpose[]) {
+  const [link] = await db
+    .select({ user_id: oneTimeLinks.user_id, purpose: oneTimeLinks.purpose, email: oneTimeLinks.email })
+    .from(oneTimeLinks)
+    .where(and(isLink(token), inArray(oneTimeLinks.purpose, purposes)))
+  return link ?? notGood()
+}
+
+const isLink = (token: string) =>
+  and(eq(oneTimeLinks.token_hash, sha256(token)), gt(oneTimeLinks.expires_at, sql`now()`))
+
+function notGood(): never {
+  throw new InvalidLink('The link is not, or no longer, good.')
+}
+
+/** Uses a link up, once its user is locked. Of two who hold the same, one gets it. */
+export async function useLink(tx: Tx, token: string): Promise<void> {
+  const used = await tx.delete(oneTimeLinks).where(isLink(token)).returning({ id: oneTimeLinks.user_id })
+  if (used.length === 0) notGood()
+}
+
+/** Whether a link was sent a moment ago: who asks again at once would fill somebody's mailbox. */
+export async function wasJustSent(tx: Tx, user_id: string, purpose: Purpose): Promise<boolean> {
   const [link] = await tx
-    .delete(oneTimeLinks)
+    .select({ user_id: oneTimeLinks.user_id })
+    .from(oneTimeLinks)
     .where(
       and(
-        eq(oneTimeLinks.token_hash, sha256(token)),
-        inArray(oneTimeLinks.purpose, purposes),
-        gt(oneTimeLinks.expires_at, sql`now()`),
+        eq(oneTimeLinks.user_id, user_id),
+        eq(oneTimeLinks.purpose, purpose),
+        gt(oneTimeLinks.created_at, sql`now() - ${AGAIN_AFTER_SECONDS} * interval '1 s'`),
       ),
     )
-    .returning({
-      user_id: oneTimeLinks.user_id,
-      purpose: oneTimeLinks.purpose,
-      email: oneTimeLinks.email,
-    })
-  if (link === undefined) throw new InvalidLink('The link is not, or no longer, good.')
-  return link
+  return link !== undefined
 }
 
 /** Links that were sent before something changed that they relied on. */

@@ -78,6 +78,21 @@ export async function countFailure(tx: Tx, email: string): Promise<Failure> {
   return { locked_until: lock?.locked_until ?? null, seconds: null }
 }
 
+/**
+ * Has everybody else who tries this e-mail wait until the transaction ends, so that of many codes at once each is counted
+ * before the next is looked at. Returns the seconds that are left of a lock. What is changed later in the transaction is
+ * users and links, in this order, wherever more than one of them is.
+ */
+export async function holdAttempts(tx: Tx, email: string): Promise<number | null> {
+  const fresh = { email_hash: emailHash(email), failed_at: [], last_failed_at: sql`now()` }
+  const [row] = await tx
+    .insert(loginFailures)
+    .values(fresh)
+    .onConflictDoUpdate({ target: loginFailures.email_hash, set: { email_hash: fresh.email_hash } })
+    .returning({ seconds: secondsLeft })
+  return row?.seconds ?? null
+}
+
 /** Forgets the failures of an e-mail, unless it was locked meanwhile: then even what is right is refused. */
 export async function passLock(tx: Tx, email: string): Promise<void> {
   const [row] = await tx

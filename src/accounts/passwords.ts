@@ -6,8 +6,15 @@ import { createCommonPasswords } from './common-passwords.ts'
 
 export interface Passwords {
   hash(password: string): Promise<string>
-  /** Without a hash, it takes as long as with one, and is false: whoever asks cannot tell whether there is an account. */
-  verify(hash: string | null | undefined, password: string): Promise<boolean>
+  /**
+   * Finds somebody and checks the password. Without anybody, it takes as long as with one, and is false: whoever asks
+   * cannot tell whether there is an account. They are looked up when their turn has come, because the many who are
+   * refused in a flood must not stand in line for the database before everybody else's requests.
+   */
+  verify<Holder extends { password_hash: string }>(
+    find: () => Promise<Holder | undefined>,
+    password: string,
+  ): Promise<{ holder: Holder | undefined; right: boolean }>
   /** Made with other parameters than are configured now. */
   isOutdated(hash: string): boolean
   /** One that everybody uses; always false where PASSWORD_BLOCKLIST is off. */
@@ -21,6 +28,9 @@ type PasswordConfig = Pick<
 
 /** Longer than people wait, a login is of no use to them. */
 const LONGEST_WAIT_MS = 2000
+
+/** Who hears no at once asks again at once, and a few hundred of those keep the event loop from everybody else. */
+const REFUSE_AFTER_MS = [500, 1500] as const
 
 /** What a KiB and pass take on a slow core (0.4 µs on a fast one), until the queue has measured it. */
 const GUESS_MS_PER_BLOCK = 0.001
@@ -43,6 +53,7 @@ export function createPasswords(config: PasswordConfig): Passwords {
     longest_wait_ms: LONGEST_WAIT_MS,
     first_guess_ms: config.ARGON2_MEMORY_COST * config.ARGON2_TIME_COST * GUESS_MS_PER_BLOCK,
     refusal: 'More passwords are waiting to be checked than can be in time.',
+    refuse_after_ms: REFUSE_AFTER_MS,
   })
 
   return {
@@ -58,13 +69,15 @@ export function createPasswords(config: PasswordConfig): Passwords {
       })
     },
 
-    verify(hash, password) {
+    verify(find, password) {
       return queue.run(async () => {
-        const argon2 = await loadArgon2()
+        const holder = await find()
+        const hash = holder?.password_hash ?? ''
         // A damaged hash is no password's; an error would tell that there is an account.
-        if (hash && COMPLETE.test(hash)) return argon2.verify(hash, unified(password))
-        await argon2.verify(decoy, unified(password))
-        return false
+        const usable = COMPLETE.test(hash)
+        const argon2 = await loadArgon2()
+        const matches = await argon2.verify(usable ? hash : decoy, unified(password))
+        return { holder, right: usable && matches }
       })
     },
 

@@ -22,13 +22,14 @@ export interface RefreshTokens {
   read(text: string): RefreshToken | undefined
 }
 
-const PREFIX = 'plr_'
+/** By which a refresh token is told from an access token that is sent in its place. */
+export const REFRESH_TOKEN_PREFIX = 'plr_'
 const ID_BYTES = 16
 const GENERATION_BYTES = 4
 const SECRET_BYTES = 16
 const CONTENT_BYTES = ID_BYTES + GENERATION_BYTES + SECRET_BYTES
 const SIGNATURE_BYTES = 32
-const LENGTH = PREFIX.length + ((CONTENT_BYTES + SIGNATURE_BYTES) * 4) / 3
+const LENGTH = REFRESH_TOKEN_PREFIX.length + ((CONTENT_BYTES + SIGNATURE_BYTES) * 4) / 3
 
 /** Signs with the first secret and reads what was signed with any. */
 export function createRefreshTokens(secrets: readonly [string, ...string[]]): RefreshTokens {
@@ -46,12 +47,12 @@ export function createRefreshTokens(secrets: readonly [string, ...string[]]): Re
       content.write(session_id.replaceAll('-', ''), 'hex')
       content.writeUInt32BE(generation, ID_BYTES)
       secret.copy(content, ID_BYTES + GENERATION_BYTES)
-      return PREFIX + Buffer.concat([content, sign(keys[0], content)]).toString('base64url')
+      return REFRESH_TOKEN_PREFIX + Buffer.concat([content, sign(keys[0], content)]).toString('base64url')
     },
 
     read(text) {
-      if (text.length !== Math.ceil(LENGTH) || !text.startsWith(PREFIX)) return undefined
-      const bytes = Buffer.from(text.slice(PREFIX.length), 'base64url')
+      if (text.length !== Math.ceil(LENGTH) || !text.startsWith(REFRESH_TOKEN_PREFIX)) return undefined
+      const bytes = Buffer.from(text.slice(REFRESH_TOKEN_PREFIX.length), 'base64url')
       if (bytes.length !== CONTENT_BYTES + SIGNATURE_BYTES) return undefined
       const content = bytes.subarray(0, CONTENT_BYTES)
       const signature = bytes.subarray(CONTENT_BYTES)

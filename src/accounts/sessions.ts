@@ -1,5 +1,5 @@
 import { and, eq, isNull, ne, sql } from 'drizzle-orm'
-import { firstRow } from '../db/rows.ts'
+import { allRows, firstRow } from '../db/rows.ts'
 import { inTransaction } from '../db/transaction.ts'
 import type { Db, Tx } from '../db/types.ts'
 import { record } from '../events/record.ts'
@@ -48,7 +48,10 @@ export const sessionColumns = {
 export type Method = 'registration' | 'password' | 'totp' | 'recovery_code'
 
 /** How a session came to its end. */
-export type Ending = 'logout' | 'user' | 'administrator'
+export type Ending = 'logout' | 'user' | 'administrator' | 'limit'
+
+/** More than anybody has devices; a program that signs in each time and never out must not fill the table. */
+export const MAX_SESSIONS = 100
 
 /** How long after a refresh the token before is still taken for a lost answer or a second tab. */
 const OVERLAP_SECONDS = 30
@@ -62,7 +65,7 @@ export async function openSession(
   method: Method,
 ): Promise<NewSession> {
   const { refreshTokens, config } = accounts
-  const user = await noteLogin(tx, user_id, password_changed_at)
+  const user = await noteLogin(tx, user_id, password_changed_at, method)
   const token = { session_id: newId(), secret: refreshTokens.newSecret(), generation: 1 }
   await tx.insert(sessions).values({
     id: token.session_id,
@@ -77,13 +80,22 @@ export async function openSession(
     owner_id: user_id,
     after: { method },
   })
+  await endExcess(tx, accounts, actor, user_id, token.session_id)
   await noteDevice(tx, accounts, actor, user)
   return { user, session_id: token.session_id, refresh_token: refreshTokens.make(token) }
 }
 
-/** Not if the account has been closed, or its password changed, since the caller was checked. */
-async function noteLogin(tx: Tx, id: string, password_changed_at: Date | undefined): Promise<User> {
-  const unchanged = password_changed_at && eq(users.password_changed_at, password_changed_at)
+/** Not if the account has been closed, its password changed, or a code come to be wanted, since the caller was checked. */
+async function noteLogin(
+  tx: Tx,
+  id: string,
+  password_changed_at: Date | undefined,
+  method: Method,
+): Promise<User> {
+  const unchanged = and(
+    password_changed_at && eq(users.password_changed_at, password_changed_at),
+    method === 'password' ? eq(users.mfa_enabled, false) : undefined,
+  )
   const [user] = await tx
     .update(users)
     .set({ last_login_at: sql`now()` })
@@ -97,6 +109,35 @@ async function noteLogin(tx: Tx, id: string, password_changed_at: Date | undefin
 export const asUser = ({ origin }: Actor, id: string): Actor => ({ type: 'user', id, origin })
 
 const inSeconds = (seconds: number) => sql`now() + ${seconds} * interval '1 s'`
+
+/**
+ * Ends what goes beyond the limit, what was unused for longest first. The sign-ins of one user come here one by one,
+ * because each has changed the user's row. What somebody else is about to end or refresh is passed over: to wait for it
+ * could be to wait in a circle.
+ */
+async function endExcess(
+  tx: Tx,
+  { principals }: Accounts,
+  actor: Actor,
+  user_id: string,
+  newest: string,
+): Promise<void> {
+  const ended = await allRows<{ id: string }>(
+    tx,
+    sql`
+      delete from sessions where id in (
+        select id from sessions where id in (
+          select id from sessions where user_id = ${user_id} and id <> ${newest} and expires_at > now()
+          order by last_used_at desc, id desc offset ${MAX_SESSIONS - 1}
+        ) for update skip locked
+      ) returning id`,
+  )
+  for (const { id: subject_id } of ended) {
+    const facts = { subject_id, owner_id: user_id, after: { how: 'limit' satisfies Ending } }
+    await record(tx, asUser(actor, user_id), sessionRevoked, facts)
+  }
+  if (ended.length > 0) await principals.forget(tx, user_id)
+}
 
 async function noteDevice(tx: Tx, { mailer }: Accounts, actor: Actor, user: User) {
   const row = await firstRow<{ known: boolean; others: boolean }>(
@@ -214,6 +255,12 @@ async function ownerOf(tx: Tx, { session_id, secret }: RefreshToken): Promise<st
     .from(sessions)
     .where(and(eq(sessions.id, session_id), eq(sessions.secret_hash, sha256(secret))))
   return row?.user_id
+}
+
+/** For what outlives a session: once the user is locked, it throws if the session has ended meanwhile. */
+export async function demandSession(tx: Tx, id: string): Promise<void> {
+  const [session] = await tx.select({ id: sessions.id }).from(sessions).where(eq(sessions.id, id))
+  if (session === undefined) throw new Unauthenticated('The session is over.')
 }
 
 /** Ends one session of a user, or all but one. Returns how many there were. */

@@ -93,9 +93,13 @@ export async function askToVerify(
   const link = await makeLink(tx, config, 'verify_email', user)
   await mailer.send(tx, actor, verifyEmailMail, {
     to: user.email,
-    data: { first_name: user.first_name, ...link },
+    data: { first_name: user.first_name, ...link, ...circumstances(toldTo(user, actor)) },
   })
 }
+
+/** From where an administrator, or any other user, works is not for this one to know; a stranger's place is. */
+const toldTo = ({ id }: Pick<User, 'id'>, actor: Actor): Actor =>
+  actor.type === 'anonymous' || actor.id === id ? actor : systemActor()
 
 export async function createUser(accounts: Accounts, actor: Actor, fields: NewUser): Promise<User> {
   const values = await prepareUser(accounts, fields)
@@ -136,11 +140,17 @@ export async function changeUser(
   const differs = Object.entries(values).some(([field, value]) => before[field as keyof User] !== value)
   if (!differs) return before
   const after = await updateUser(tx, before.id, values)
-  if (before.is_active && !after.is_active) await deleteSessions(tx, { user_id: after.id })
+  if (before.is_active && !after.is_active) await closeDoors(tx, after.id)
   await accounts.principals.forget(tx, after.id)
   await record(tx, actor, eventOf(before, after), { subject_id: after.id, owner_id: after.id, before, after })
   if (before.email !== after.email) await moveMail(tx, accounts, actor, before, after)
   return after
+}
+
+/** Neither a session nor a link that is about may open again when the account does. */
+async function closeDoors(tx: Tx, user_id: string) {
+  await deleteSessions(tx, { user_id })
+  await dropLinks(tx, user_id)
 }
 
 /** An e-mail that somebody has typed in is not verified. */
@@ -164,18 +174,23 @@ async function moveMail(tx: Tx, accounts: Accounts, actor: Actor, before: User, 
   await dropLinks(tx, after.id)
   await askToVerify(tx, accounts, actor, after)
   if (!accounts.mailer.available) return
-  // From where an administrator works is not for the user to know.
-  const whence = actor.id === after.id ? actor : systemActor()
-  const data = { first_name: before.first_name, new_email: after.email, ...circumstances(whence) }
+  const data = {
+    first_name: before.first_name,
+    new_email: after.email,
+    ...circumstances(toldTo(after, actor)),
+  }
   await accounts.mailer.send(tx, actor, emailChangedMail, { to: before.email, data })
 }
 
 export const nextVersion = { version: sql`${users.version} + 1`, updated_at: sql`now()` }
 
-/** One change is one event: it is called after what weighs most in it, and shows all of it. */
+/**
+ * One change is one event: it is called after what weighs most in it, and shows all of it. Whoever follows one type must
+ * not miss that somebody is out, then what they may do, then how to reach them: who is out has no role to speak of.
+ */
 function eventOf(before: User, after: User): EventType<typeof userUpdated.fields> {
-  if (before.role !== after.role) return userRoleChanged
   if (before.is_active && !after.is_active) return userDeactivated
+  if (before.role !== after.role) return userRoleChanged
   return before.email === after.email ? userUpdated : userEmailChanged
 }
 
@@ -184,7 +199,7 @@ export async function deleteUser(tx: Tx, accounts: Accounts, actor: Actor, id: s
   await demandAnotherAdmin(tx, id)
   const before = await lockUser(tx, id)
   await updateUser(tx, before.id, { deleted_at: sql`now()` })
-  await deleteSessions(tx, { user_id: before.id })
+  await closeDoors(tx, before.id)
   await accounts.principals.forget(tx, before.id)
   await record(tx, actor, userDeleted, { subject_id: before.id, owner_id: before.id, before })
 }

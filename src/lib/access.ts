@@ -30,8 +30,8 @@ export interface AccessRules {
   self?: true
   /** API keys with this scope may call too; without it, none may. */
   scope?: Scope
-  /** Also with an e-mail that is not verified, where REQUIRE_VERIFIED_EMAIL is set. */
-  unverified?: true
+  /** Also with an e-mail that is not verified, where REQUIRE_VERIFIED_EMAIL is set; `self`: as the user in the path. */
+  unverified?: true | 'self'
 }
 
 export const ADMINS = { roles: ['admin'] } as const satisfies Access

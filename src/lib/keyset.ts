@@ -1,6 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { InvalidCursor } from './problems.ts'
-import { component, Nullable, ref } from './schema.ts'
+import { component, Nullable, ref, withHeaders } from './schema.ts'
 
 const MAX_CURSOR_LENGTH = 500
 
@@ -17,23 +17,25 @@ export const keysetParameters = {
 
 export const KeysetPagination = component(
   'KeysetPagination',
-  Type.Object({
-    per_page: Type.Integer({ minimum: 1, maximum: 100 }),
-    has_next: Type.Boolean(),
-    next_cursor: Nullable(Type.String(), { description: 'Send it as `cursor` to get the next page.' }),
-  }),
+  Type.Object(
+    {
+      per_page: Type.Integer({ minimum: 1, maximum: 100 }),
+      has_next: Type.Boolean(),
+      next_cursor: Nullable(Type.String(), { description: 'Send it as `cursor` to get the next page.' }),
+    },
+    { description: 'Where a page by cursor goes on.' },
+  ),
 )
 
 export const KeysetPage = <T extends TSchema>(entry: T) =>
-  Type.Object({ data: Type.Array(ref(entry)), pagination: ref(KeysetPagination) })
+  Type.Object(
+    { data: Type.Array(ref(entry)), pagination: ref(KeysetPagination) },
+    { description: 'A page of a list.' },
+  )
 
 /** A page as a route's response, with the header that comes with it. */
-export const pageResponse = <T extends TSchema>(page: T) => ({
-  ...ref(page),
-  headers: {
-    Link: { type: 'string', description: 'Addresses of the `first` and, if there is one, the `next` page.' },
-  },
-})
+export const pageResponse = <T extends TSchema>(page: T) =>
+  withHeaders(ref(page), { Link: 'Addresses of the `first` and, if there is one, the `next` page.' })
 
 type Pagination = Static<typeof KeysetPagination>
 

@@ -1,7 +1,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { KeysetPagination, keysetPage, keysetParameters, pageLink, pageLinks, readCursor } from './keyset.ts'
 import { fieldFault } from './problems.ts'
-import { component, isUuid, Nullable, OneOf, ref } from './schema.ts'
+import { component, isUuid, Nullable, OneOf, ref, withHeaders } from './schema.ts'
 import { isText } from './text.ts'
 
 // Lists that are sorted by a column of the caller's choice and then by id, and paged by number or by cursor.
@@ -55,39 +55,40 @@ interface Asked<Column extends string> {
 
 export const OffsetPagination = component(
   'OffsetPagination',
-  Type.Object({
-    page: Type.Integer({ minimum: 1 }),
-    per_page: Type.Integer({ minimum: 1, maximum: 100 }),
-    total: Type.Integer({ minimum: 0, description: 'Entries on all pages.' }),
-    pages: Type.Integer({ minimum: 0 }),
-    has_next: Type.Boolean(),
-    has_prev: Type.Boolean(),
-    next_cursor: Nullable(Type.String(), {
-      description:
-        'Sent as `cursor` instead of `page`, it gets the next page, and the walk goes on by cursor.',
-    }),
-  }),
+  Type.Object(
+    {
+      page: Type.Integer({ minimum: 1 }),
+      per_page: Type.Integer({ minimum: 1, maximum: 100 }),
+      total: Type.Integer({ minimum: 0, description: 'Entries on all pages.' }),
+      pages: Type.Integer({ minimum: 0 }),
+      has_next: Type.Boolean(),
+      has_prev: Type.Boolean(),
+      next_cursor: Nullable(Type.String(), {
+        description:
+          'Sent as `cursor` instead of `page`, it gets the next page, and the walk goes on by cursor.',
+      }),
+    },
+    { description: 'Where a page by number is in its list.' },
+  ),
 )
 
 type Pagination = Static<typeof OffsetPagination> | Static<typeof KeysetPagination>
 
 /** A page of such a list; by number it has an `OffsetPagination`, by cursor a `KeysetPagination`. */
 export const SortedPage = <T extends TSchema>(entry: T) =>
-  Type.Object({
-    data: Type.Array(ref(entry)),
-    pagination: Type.Union([ref(OffsetPagination), ref(KeysetPagination)]),
-  })
+  Type.Object(
+    {
+      data: Type.Array(ref(entry)),
+      pagination: Type.Union([ref(OffsetPagination), ref(KeysetPagination)]),
+    },
+    { description: 'A page of a list.' },
+  )
 
 /** Such a page as a route's response, with the header that comes with it. */
-export const sortedPageResponse = <T extends TSchema>(page: T) => ({
-  ...ref(page),
-  headers: {
-    Link: {
-      type: 'string',
-      description: 'Addresses of the `first`, `prev`, `next` and `last` page, as far as there are such.',
-    },
-  },
-})
+export const sortedPageResponse = <T extends TSchema>(page: T) =>
+  withHeaders(ref(page), {
+    Link: 'Addresses of the `first`, `prev`, `next` and `last` page, as far as there are such.',
+  })
 
 const pageParameters = {
   page: Type.Optional(
@@ -113,8 +114,11 @@ export function sortedList<const Sorts extends Record<string, keyof typeof kinds
 
   return {
     parameters: {
-      sort_by: OneOf(Object.keys(sorts) as Column[], { default: byDefault }),
-      sort_dir: OneOf(['asc', 'desc'], { default: 'desc' }),
+      sort_by: OneOf(Object.keys(sorts) as Column[], {
+        default: byDefault,
+        description: 'What the list is sorted by; among equals, by `id`.',
+      }),
+      sort_dir: OneOf(['asc', 'desc'], { default: 'desc', description: 'Upwards or downwards.' }),
       ...pageParameters,
     },
 

@@ -27,7 +27,11 @@ export const OneOf = <const T extends string[]>(
 export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })
 
 /** The pattern, because the format also lets `urn:uuid:` pass. */
-export const Id = Type.String({ format: 'uuid', pattern: '^[0-9a-fA-F-]{36}$' })
+export const Id = Type.String({
+  format: 'uuid',
+  pattern: '^[0-9a-fA-F-]{36}$',
+  description: 'A UUID of version 7: what was made later sorts behind.',
+})
 
 /** A value or `null`. Written as a list of types, because Ajv would coerce through a union. */
 export function Nullable<T extends TSchema>(schema: T, options: { description?: string } = {}) {
@@ -41,5 +45,16 @@ export const Moment = (options: { description?: string } = {}) =>
 
 /** The response of an operation that has nothing to say. */
 export const nothing = (description: string) => ({ type: 'null', description }) as const
+
+/** Of an answer that a browser is to save rather than show. */
+export const savedAs = { 'Content-Disposition': 'The name of a file to save it in.' }
+
+/** A response and the headers that come with it: their names, and what each tells. */
+export const withHeaders = <T extends object>(response: T, headers: Record<string, string>) => ({
+  ...response,
+  headers: Object.fromEntries(
+    Object.entries(headers).map(([name, description]) => [name, { type: 'string', description }]),
+  ),
+})
 
 export const isUuid = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Unavailable } from './problems.ts'
 
 interface WorkQueueOptions {
@@ -8,6 +9,8 @@ interface WorkQueueOptions {
   first_guess_ms: number
   /** What the refused are told. */
   refusal: string
+  /** When: some time between these, so that those who were refused together do not come back together. */
+  refuse_after_ms?: readonly [least: number, most: number]
 }
 
 export interface WorkQueue {
@@ -24,6 +27,7 @@ export function createWorkQueue({
   longest_wait_ms,
   first_guess_ms,
   refusal,
+  refuse_after_ms: [least, most] = [0, 0],
 }: WorkQueueOptions): WorkQueue {
   const waiting: (() => void)[] = []
   let running = 0
@@ -46,7 +50,7 @@ export function createWorkQueue({
   }
 
   async function turn() {
-    if (expectedWait() > longest_wait_ms) throw refused()
+    if (expectedWait() > longest_wait_ms) return refuse()
     const since = performance.now()
     await new Promise<void>(resolve => waiting.push(resolve))
     // The average is of the past: on a machine that then became slow, people waited up to 7 s.
@@ -54,6 +58,12 @@ export function createWorkQueue({
       handOver()
       throw refused()
     }
+  }
+
+  async function refuse(): Promise<never> {
+    const problem = refused()
+    if (most > 0) await sleep(least + Math.random() * (most - least))
+    throw problem
   }
 
   function expectedWait() {

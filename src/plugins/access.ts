@@ -15,6 +15,10 @@ declare module 'fastify' {
     /** Who calls, and from where: for services, which must not see a request. */
     readonly actor: Actor
   }
+  interface FastifyContextConfig {
+    /** Where access is `optional`: a token that is not good counts as none, because a cookie may be good. */
+    badToken?: 'ignored'
+  }
 }
 
 type CallerOf<Request> = Request extends { routeOptions: { config: { access: infer Rules extends object } } }
@@ -45,14 +49,22 @@ export default fp(
     app.addHook('onRoute', route => {
       const access = route.config?.access
       if (access === undefined || access === 'public') return
-      const guard = access === 'optional' ? recognise : admit(access)
+      const guard = access === 'optional' ? recognise(route.config?.badToken) : admit(access)
       route.onRequest = [guard, ...[route.onRequest ?? []].flat()]
     })
 
-    function recognise(request: FastifyRequest, _reply: unknown, done: Done) {
-      const credential = credentialOf(request)
-      if (credential === undefined) return done()
-      identify(request, credential, done, () => done())
+    function recognise(badToken: 'ignored' | undefined) {
+      return (request: FastifyRequest, _reply: unknown, done: Done) => {
+        const credential = credentialOf(request)
+        if (credential === undefined) return done()
+        const refuse = (error?: Error) => done(isIgnored(error) ? undefined : error)
+        identify(request, credential, refuse, () => done())
+      }
+
+      // A database that is away is another matter.
+      function isIgnored(error: Error | undefined) {
+        return badToken === 'ignored' && error instanceof Unauthenticated
+      }
     }
 
     function admit(rules: AccessRules) {
@@ -101,7 +113,7 @@ export default fp(
         }
       }
       if (!hasRole(user, request, rules)) return new Forbidden('Your role does not include this operation.')
-      if (requireVerifiedEmail && !user.email_verified && rules.unverified !== true) {
+      if (requireVerifiedEmail && !user.email_verified && !mayBeUnverified(user, request, rules)) {
         return new EmailUnverified('Verify your e-mail first.')
       }
       return undefined
@@ -119,10 +131,16 @@ export default fp(
   { name: 'access' },
 )
 
-function hasRole(user: Principal, { params }: FastifyRequest, { roles, self }: AccessRules): boolean {
+function hasRole(user: Principal, request: FastifyRequest, { roles, self }: AccessRules): boolean {
   if (roles === undefined || roles.includes(user.role)) return true
-  return self === true && (params as { id?: string }).id?.toLowerCase() === user.id
+  return self === true && isOwn(request, user)
 }
+
+const mayBeUnverified = (user: Principal, request: FastifyRequest, { unverified }: AccessRules): boolean =>
+  unverified === 'self' ? isOwn(request, user) : unverified === true
+
+const isOwn = ({ params }: FastifyRequest, { id }: Principal): boolean =>
+  (params as { id?: string }).id?.toLowerCase() === id
 
 /** An access token or an API key, both of which may come as Bearer. */
 function credentialOf({ headers }: FastifyRequest): string | undefined {

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
+import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { parse } from 'secure-json-parse'
@@ -21,6 +22,9 @@ const MAX_URL_LENGTH = 16 * 1024
 /** A name or an address, and perhaps a port. */
 const HOST = /^(\[[0-9a-f:.]+\]|[\w.~-]+)(:\d{1,5})?$/i
 
+/** The body of a route that has none: what is sent all the same is refused rather than dropped. */
+export const NO_FIELDS = Type.Object({}, { additionalProperties: false })
+
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The route does with or without: no body is an empty one. */
@@ -41,7 +45,9 @@ export default fp(
       },
     )
     app.addHook('onRoute', route => {
-      if (route.config?.body !== 'optional') return
+      const bodiless = route.schema?.body === undefined && [route.method].flat().some(takesBody)
+      if (bodiless) route.schema = { ...route.schema, body: NO_FIELDS }
+      if (!bodiless && route.config?.body !== 'optional') return
       route.preValidation = [fillBody, ...[route.preValidation ?? []].flat()]
     })
     app.addHook('onRequest', (request, _reply, done) => {
@@ -51,8 +57,10 @@ export default fp(
   { name: 'input' },
 )
 
+const takesBody = (method: string) => ['POST', 'PUT', 'PATCH', 'DELETE'].includes(method)
+
 function fillBody(request: FastifyRequest, _reply: unknown, done: () => void) {
-  request.body ??= {}
+  if (request.body === undefined) request.body = {}
   done()
 }
 

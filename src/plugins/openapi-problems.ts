@@ -23,13 +23,18 @@ type Json = Record<string, unknown>
 
 interface Operation {
   operationId?: string
+  parameters?: { required?: boolean; schema?: { default?: unknown } }[]
   requestBody?: { required?: boolean }
   responses?: Record<string, Json>
 }
 
+interface Component {
+  properties?: Record<string, { enum?: string[] }>
+}
+
 export interface OpenApiDocument {
   paths?: Record<string, Record<string, Operation>>
-  components?: Record<string, Json>
+  components?: Record<string, Json> & { schemas?: Record<string, Component> }
 }
 
 const headers = {

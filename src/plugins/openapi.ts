@@ -2,10 +2,11 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Access } from '../lib/access.ts'
 import { packageVersion } from '../lib/package.ts'
 import type { ProblemConstructor } from '../lib/problem.ts'
-import { addProblems, type OpenApiDocument, operationsOf, possibleProblems } from './openapi-problems.ts'
+import { securitySchemes } from './openapi-access.ts'
+import { documentedSchema, listProblemCodes, relaxRequired } from './openapi-operations.ts'
+import { addProblems, type OpenApiDocument, possibleProblems } from './openapi-problems.ts'
 
 const DESCRIPTION = `Accounts, authentication, owner-scoped resources, events and webhooks over HTTP.
 
@@ -33,22 +34,7 @@ export default fp(
         },
         servers: [{ url: '/' }],
         tags: [...tags].sort((one, other) => one.name.localeCompare(other.name)),
-        components: {
-          securitySchemes: {
-            accessToken: {
-              type: 'http',
-              scheme: 'bearer',
-              bearerFormat: 'JWT',
-              description: 'A short-lived access token.',
-            },
-            apiKey: {
-              type: 'apiKey',
-              in: 'header',
-              name: 'X-API-Key',
-              description: 'A long-lived key with scopes.',
-            },
-          },
-        },
+        components: { securitySchemes },
       },
       refResolver: {
         buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`),
@@ -57,15 +43,12 @@ export default fp(
         const config = route.config ?? {}
         if (schema.operationId) problemsOf.set(schema.operationId, possibleProblems(schema, url, config))
         if (schema.operationId && config.body === 'optional') bodyOptional.add(schema.operationId)
-        return { schema: { ...schema, security: securityOf(config.access) }, url }
+        return { schema: documentedSchema(schema, config), url }
       },
       transformObject: given => {
         const document = addProblems((given as { openapiObject: OpenApiDocument }).openapiObject, problemsOf)
-        for (const operation of operationsOf(document)) {
-          // The plugin takes every body for a must.
-          const { requestBody, operationId = '' } = operation
-          if (requestBody && bodyOptional.has(operationId)) requestBody.required = false
-        }
+        relaxRequired(document, bodyOptional)
+        listProblemCodes(document)
         return document
       },
     })
@@ -73,13 +56,6 @@ export default fp(
   },
   { name: 'openapi' },
 )
-
-/** What a caller shows: nothing, an access token, or an API key where a scope says that one will do. */
-function securityOf(access: Access | undefined): Record<string, string[]>[] {
-  if (access === undefined || access === 'public') return []
-  if (access === 'optional') return [{}, { accessToken: [] }]
-  return access.scope === undefined ? [{ accessToken: [] }] : [{ accessToken: [] }, { apiKey: [] }]
-}
 
 async function documentationPage(app: FastifyInstance) {
   app.addHook('onRoute', route => {

@@ -152,6 +152,7 @@ test('in production there is no mail without a server', async t => {
     NODE_ENV: 'production',
     DATABASE_URL: 'postgres://127.0.0.1/none',
     JWT_SECRET_KEY: 'kX3v9QmZt7LrB2nWc8HsYd4FgJp6AeUo',
+    APP_URL: 'https://app.example.com',
   }
   t.equal(await transportOf(testConfig(production)), undefined)
   t.ok(await transportOf(testConfig({ ...production, MAIL_SERVER: 'mail.example.com' })))

@@ -32,6 +32,9 @@ const routes: NonNullable<NonNullable<Parameters<typeof build>[1]>['routes']> = 
   const params = Type.Object({ id: Type.String({ format: 'uuid' }) })
   app.get('/find/:id', probe('find', { params, querystring: Query }), async request => request.query)
   app.post('/empty', probe('empty'), async request => ({ body: request.body ?? null }))
+  for (const method of ['PUT', 'PATCH', 'DELETE']) {
+    app.route({ method, url: '/empty', ...probe(`${method}Empty`), handler: async () => ({}) })
+  }
 }
 
 async function open(t: Parameters<typeof build>[0]) {
@@ -122,6 +125,29 @@ test('nesting deeper than any stack is read, and judged', async t => {
 test('a header without a body is no body', async t => {
   const { send } = await open(t)
   t.equal((await send('', {}, '/empty')).statusCode, 200)
+})
+
+test('a route without a body refuses one rather than drop it', async t => {
+  const { app, send } = await open(t)
+  t.equal((await app.inject({ method: 'POST', url: '/empty' })).statusCode, 200)
+  t.equal((await send('{}', {}, '/empty')).statusCode, 200)
+  const answer = await send('{"foo":1,"a/b":2}', {}, '/empty')
+  t.equal(answer.statusCode, 400)
+  t.equal(answer.json().code, 'validation_failed')
+  t.strictSame(answer.json().errors, [
+    { in: 'body', pointer: '/foo', code: 'additionalProperties', message: 'is not a known field' },
+    { in: 'body', pointer: '/a~1b', code: 'additionalProperties', message: 'is not a known field' },
+  ])
+  for (const body of ['[]', '0', '""', 'null', 'false']) {
+    const { statusCode, ...refused } = await send(body, {}, '/empty')
+    t.equal(statusCode, 400, body)
+    t.match(refused.json(), { code: 'validation_failed', errors: [{ pointer: '', message: 'must be object' }] })
+  }
+  t.equal((await send('{', {}, '/empty')).json().code, 'malformed_json')
+  t.equal((await send('x', { 'content-type': 'text/plain' }, '/empty')).statusCode, 415)
+  for (const method of ['PUT', 'PATCH', 'DELETE'] as const) {
+    t.equal((await app.inject({ method, url: '/empty', payload: { foo: 1 } })).statusCode, 400, method)
+  }
 })
 
 test('every fault is listed, with its place, across all parts of the request', async t => {

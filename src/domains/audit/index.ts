@@ -4,7 +4,7 @@ import { Event } from '../../events/schemas.ts'
 import { ADMINS } from '../../lib/access.ts'
 import { keysetPage, pageLinks, pageResponse, readCursor } from '../../lib/keyset.ts'
 import { InvalidCursor } from '../../lib/problems.ts'
-import { isUuid, ref } from '../../lib/schema.ts'
+import { isUuid, ref, savedAs, withHeaders } from '../../lib/schema.ts'
 import type { Domain } from '../domain.ts'
 import { exportEvents } from './export.ts'
 import { listEvents } from './queries.ts'
@@ -62,10 +62,13 @@ export default {
           tags,
           querystring: EventFilter,
           response: {
-            200: {
-              description: 'An event on each line.',
-              content: { 'application/x-ndjson': { schema: Type.Unsafe<Readable>(ref(Event)) } },
-            },
+            200: withHeaders(
+              {
+                description: 'An event on each line.',
+                content: { 'application/x-ndjson': { schema: Type.Unsafe<Readable>(ref(Event)) } },
+              },
+              savedAs,
+            ),
           },
         },
       },

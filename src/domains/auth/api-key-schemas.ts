@@ -76,11 +76,17 @@ const fields = {
 
 export const NewApiKey = component(
   'NewApiKey',
-  Type.Object({ ...fields, expires_at: Type.Optional(fields.expires_at) }, closed),
+  Type.Object(
+    { ...fields, expires_at: Type.Optional(fields.expires_at) },
+    { ...closed, description: 'A key to be made.' },
+  ),
 )
 export type NewApiKey = Static<typeof NewApiKey>
 
-export const ApiKeyChanges = component('ApiKeyChanges', Type.Partial(Type.Object(fields), closed))
+export const ApiKeyChanges = component(
+  'ApiKeyChanges',
+  Type.Partial(Type.Object(fields), { ...closed, description: 'What is to be different.' }),
+)
 export type ApiKeyChanges = Static<typeof ApiKeyChanges>
 
 export const ApiKeyRotation = component(
@@ -96,7 +102,7 @@ export const ApiKeyRotation = component(
         }),
       ),
     },
-    closed,
+    { ...closed, description: 'How the new key takes over from the old one.' },
   ),
 )
 

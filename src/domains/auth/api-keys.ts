@@ -3,11 +3,13 @@ import { sql } from 'drizzle-orm'
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core'
 import type { Accounts } from '../../accounts/accounts.ts'
 import { newApiKey, shownPart } from '../../accounts/api-key-format.ts'
+import { demandSession } from '../../accounts/sessions.ts'
 import { apiKeys } from '../../accounts/tables.ts'
 import { lockUser } from '../../accounts/users.ts'
 import { inTransaction } from '../../db/transaction.ts'
 import type { Db, Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
+import type { SignedInUser } from '../../lib/access.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { sha256 } from '../../lib/opaque.ts'
 import { Conflict, fieldFault, NotFound } from '../../lib/problems.ts'
@@ -35,13 +37,14 @@ function missing(): never {
 export async function createApiKey(
   { database }: Accounts,
   actor: Actor,
-  user_id: string,
+  { id: user_id, session_id }: SignedInUser,
   fields: NewApiKey,
 ): Promise<IssuedApiKey> {
   const key = newApiKey()
   const values = { ...storedFields(fields), ...secretFields(key), user_id }
   const created = await inTransaction(database.db, async tx => {
     await demandRoom(tx, user_id)
+    await demandSession(tx, session_id)
     const [after] = await tx.insert(apiKeys).values(values).returning(apiKeyColumns)
     if (after === undefined) throw new Error('An insert returns its row.')
     await record(tx, actor, apiKeyCreated, { subject_id: after.id, owner_id: user_id, after })

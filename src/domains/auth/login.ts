@@ -1,14 +1,14 @@
 import { and, eq, isNull } from 'drizzle-orm'
 import type { Accounts } from '../../accounts/accounts.ts'
-import { noteFailure } from '../../accounts/checks.ts'
+import { noteFailure, recordFailure } from '../../accounts/checks.ts'
 import { loginFailed } from '../../accounts/events.ts'
-import { passLock, refuseLocked } from '../../accounts/lockout.ts'
+import { holdAttempts, passLock, refuseLocked, throwLocked } from '../../accounts/lockout.ts'
 import { AccountDisabled, InvalidCredentials, MfaInvalid } from '../../accounts/problems.ts'
 import { type NewSession, openSession } from '../../accounts/sessions.ts'
 import { users } from '../../accounts/tables.ts'
 import { canonicalEmail } from '../../accounts/users.ts'
 import { inTransaction } from '../../db/transaction.ts'
-import type { Db } from '../../db/types.ts'
+import type { Db, Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { useCode } from './codes.ts'
@@ -32,13 +32,17 @@ export async function signIn(
 ): Promise<NewSession | PendingSignIn> {
   const { database, passwords } = accounts
   const email = canonicalEmail(given)
-  await refuseLocked(database.db, email)
-  const user = await findByEmail(database.db, email)
-  if (!(await passwords.verify(user?.password_hash, password)) || user === undefined) {
+  const { holder: user, right } = await passwords.verify(async () => {
+    await refuseLocked(database.db, email)
+    return findByEmail(database.db, email)
+  }, password)
+  if (!right || user === undefined) {
     const reason = user === undefined ? 'unknown_email' : 'wrong_password'
     await noteFailure(accounts, actor, email, user, reason)
     throw wrong()
   }
+  // It may have been locked meanwhile; of many guesses at once, the right one must not be told from the others.
+  await refuseLocked(database.db, email)
   if (!user.is_active) {
     await noteRefusal(database.db, actor, user.id)
     throw new AccountDisabled('The account has been deactivated.')
@@ -113,16 +117,28 @@ export async function completeSignIn(
 ): Promise<NewSession> {
   const { database } = accounts
   const user = await findPending(accounts, mfa_token)
-  await refuseLocked(database.db, user.email)
-  const opened = await inTransaction(database.db, async tx => {
-    const method = await useCode(tx, accounts, user, code)
-    if (method === undefined) return undefined
-    await passLock(tx, user.email)
-    return openSession(tx, accounts, actor, user, method)
-  })
-  if (opened !== undefined) return opened
-  await noteFailure(accounts, actor, user.email, user, 'wrong_code')
+  const result = await inTransaction(database.db, tx => tryCode(tx, accounts, actor, user, code))
+  if ('opened' in result) return result.opened
+  throwLocked(result.seconds)
   throw new MfaInvalid('The code is not right, or has been used.')
+}
+
+/** A failure is an outcome too, which has to be committed. */
+async function tryCode(
+  tx: Tx,
+  accounts: Accounts,
+  actor: Actor,
+  user: Found,
+  code: string,
+): Promise<{ opened: NewSession } | { seconds: number | null }> {
+  const seconds = await holdAttempts(tx, user.email)
+  if (seconds !== null && seconds > 0) return { seconds }
+  const method = await useCode(tx, accounts, user, code)
+  if (method === undefined) {
+    return { seconds: await recordFailure(tx, accounts, actor, user.email, user, 'wrong_code') }
+  }
+  await passLock(tx, user.email)
+  return { opened: await openSession(tx, accounts, actor, user, method) }
 }
 
 async function findPending({ vault, database }: Accounts, mfa_token: string): Promise<Found> {

@@ -39,7 +39,7 @@ export const TotpCode = component(
         examples: ['123 456'],
       }),
     },
-    closed,
+    { ...closed, description: 'Proof that the authenticator has the secret.' },
   ),
 )
 

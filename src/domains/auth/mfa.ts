@@ -1,6 +1,6 @@
 import { and, eq } from 'drizzle-orm'
 import type { Accounts } from '../../accounts/accounts.ts'
-import { demandPassword } from '../../accounts/checks.ts'
+import { type Confirmation, demandPassword, demandStillConfirmed } from '../../accounts/checks.ts'
 import { circumstances } from '../../accounts/notices.ts'
 import { MfaInvalid } from '../../accounts/problems.ts'
 import { newRecoveryCodes } from '../../accounts/recovery-codes.ts'
@@ -76,14 +76,20 @@ export async function disableMfa(
   user_id: string,
   password: string,
 ): Promise<void> {
-  await demandPassword(accounts, actor, user_id, password)
-  await removeMfa(accounts, actor, user_id)
+  const confirmation = await demandPassword(accounts, actor, user_id, password)
+  await removeMfa(accounts, actor, user_id, confirmation)
 }
 
-/** Also for operators, to whom somebody turns who has lost the telephone and the codes. */
-export async function removeMfa(accounts: Accounts, actor: Actor, user_id: string): Promise<void> {
+/** Without a confirmation for operators, to whom somebody turns who has lost the telephone and the codes. */
+export async function removeMfa(
+  accounts: Accounts,
+  actor: Actor,
+  user_id: string,
+  confirmation?: Confirmation,
+): Promise<void> {
   await inTransaction(accounts.database.db, async tx => {
     const before = await lockEnrolled(tx, user_id)
+    if (confirmation !== undefined) await demandStillConfirmed(tx, confirmation)
     await tx
       .update(users)
       .set({ mfa_enabled: false, totp_secret: null, totp_last_step: null, ...nextVersion })
@@ -101,9 +107,10 @@ export async function replaceRecoveryCodes(
   user_id: string,
   password: string,
 ): Promise<string[]> {
-  await demandPassword(accounts, actor, user_id, password)
+  const confirmation = await demandPassword(accounts, actor, user_id, password)
   return inTransaction(accounts.database.db, async tx => {
     const user = await lockEnrolled(tx, user_id)
+    await demandStillConfirmed(tx, confirmation)
     const before = { recovery_codes_left: await dropRecoveryCodes(tx, user_id) }
     const codes = await makeRecoveryCodes(tx, user_id)
     const after = { recovery_codes_left: codes.length }

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Email, NewPassword, NewUserFields, Password, User } from '../../accounts/schemas.ts'
+import { KeysetPage, keysetParameters } from '../../lib/keyset.ts'
 import { component, Id, Nullable, OneOf, ref, Timestamp } from '../../lib/schema.ts'
 
 const closed = { additionalProperties: false }
@@ -53,11 +54,17 @@ export const MfaRequired = component(
   ),
 )
 
-export const Registration = component('Registration', Type.Object({ ...NewUserFields, ...cookie }, closed))
+export const Registration = component(
+  'Registration',
+  Type.Object({ ...NewUserFields, ...cookie }, { ...closed, description: 'Somebody new.' }),
+)
 
 export const Credentials = component(
   'Credentials',
-  Type.Object({ email: Email, password: Password, ...cookie }, closed),
+  Type.Object(
+    { email: Email, password: Password, ...cookie },
+    { ...closed, description: 'Who signs in, and the proof.' },
+  ),
 )
 
 export const MfaCode = component(
@@ -72,7 +79,7 @@ export const MfaCode = component(
       }),
       ...cookie,
     },
-    closed,
+    { ...closed, description: 'The second step of a sign-in.' },
   ),
 )
 
@@ -87,36 +94,49 @@ export const RefreshRequest = component(
   ),
 )
 
-export const LinkToken = component('LinkToken', Type.Object({ token: Token }, closed))
+export const LinkToken = component(
+  'LinkToken',
+  Type.Object({ token: Token }, { ...closed, description: 'What the link in the mail held.' }),
+)
 
-export const ForgottenPassword = component('ForgottenPassword', Type.Object({ email: Email }, closed))
+export const ForgottenPassword = component(
+  'ForgottenPassword',
+  Type.Object({ email: Email }, { ...closed, description: 'Whose password it is.' }),
+)
 
 export const PasswordReset = component(
   'PasswordReset',
   Type.Object(
     { token: Token, password: NewPassword, password_confirm: NewUserFields.password_confirm },
-    closed,
+    { ...closed, description: 'A new password, and what the link in the mail held.' },
   ),
 )
 
 export const Session = component(
   'Session',
-  Type.Object({
-    id: Id,
-    current: Type.Boolean({ description: 'Whether it is the one that asks.' }),
-    ip: Nullable(Type.String(), { description: 'Where it was last refreshed from.' }),
-    user_agent: Nullable(Type.String()),
-    created_at: Timestamp,
-    last_used_at: Timestamp,
-    expires_at: Timestamp,
-  }),
+  Type.Object(
+    {
+      id: Id,
+      current: Type.Boolean({ description: 'Whether it is the one that asks.' }),
+      ip: Nullable(Type.String(), { description: 'Where it was last refreshed from.' }),
+      user_agent: Nullable(Type.String()),
+      created_at: Timestamp,
+      last_used_at: Timestamp,
+      expires_at: Timestamp,
+    },
+    { description: 'A device or program that somebody is signed in with.' },
+  ),
 )
 
-export const SessionList = component('SessionList', Type.Object({ data: Type.Array(ref(Session)) }))
+export const SessionPage = component('SessionPage', KeysetPage(Session))
+export const SessionListParameters = Type.Object(keysetParameters)
 export const SessionParameters = Type.Object({ id: Id })
 
 /** A body that only confirms who is there. */
 export const PasswordConfirmation = component(
   'PasswordConfirmation',
-  Type.Object({ password: Password }, closed),
+  Type.Object(
+    { password: Password },
+    { ...closed, description: 'Your password, because who sits at the screen may be somebody else.' },
+  ),
 )

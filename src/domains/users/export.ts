@@ -1,5 +1,8 @@
 import { Readable } from 'node:stream'
 import type { Db } from '../../db/types.ts'
+import type { SortKey } from '../../lib/paging.ts'
+import { selectItems } from '../items/public.ts'
+import { selectPosts } from '../posts/public.ts'
 import { listActivity } from './activity.ts'
 import { selectApiKeys, selectDevices, selectLinks, selectProfile, selectSessions } from './queries.ts'
 
@@ -8,6 +11,9 @@ type Batches = AsyncIterable<Row[]>
 
 const BATCH = 1000
 
+/** Of what may have a hundred thousand characters each. */
+const SMALL_BATCH = 100
+
 /** Everything that is held about a user, part by part. A domain that keeps more adds a line. */
 const parts: [type: string, read: (db: Db, user_id: string) => Batches][] = [
   ['user', inOne(selectProfile)],
@@ -15,6 +21,8 @@ const parts: [type: string, read: (db: Db, user_id: string) => Batches][] = [
   ['api_key', inOne(selectApiKeys)],
   ['device', inOne(selectDevices)],
   ['link', inOne(selectLinks)],
+  ['item', inSmallBatches(selectItems)],
+  ['post', inSmallBatches(selectPosts)],
   ['event', inBatches((db, user_id, before, limit) => listActivity(db, user_id, { before, limit }))],
 ]
 
@@ -36,6 +44,27 @@ function inBatches(
       yield batch
       if (batch.length < BATCH) return
       before = batch.at(-1)?.id
+    }
+  }
+}
+
+/** The same for large rows, in the order of the index that is there for lists: a moment, then the id. */
+function inSmallBatches(
+  read: (
+    db: Db,
+    user_id: string,
+    after: SortKey | undefined,
+    limit: number,
+  ) => PromiseLike<{ id: string; created_at: Date }[]>,
+) {
+  return async function* (db: Db, user_id: string): Batches {
+    let after: SortKey | undefined
+    for (;;) {
+      const batch = await read(db, user_id, after, SMALL_BATCH)
+      yield batch
+      const last = batch.at(-1)
+      if (last === undefined || batch.length < SMALL_BATCH) return
+      after = { id: last.id, value: last.created_at.toISOString() }
     }
   }
 }

@@ -1,10 +1,10 @@
 import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
 import type { Accounts } from '../../accounts/accounts.ts'
-import { demandPassword } from '../../accounts/checks.ts'
+import { demandPassword, demandStillConfirmed } from '../../accounts/checks.ts'
 import { userPasswordChanged } from '../../accounts/events.ts'
 import { makeLink } from '../../accounts/links.ts'
 import { circumstances } from '../../accounts/notices.ts'
-import { EmailTaken, InvalidCredentials } from '../../accounts/problems.ts'
+import { EmailTaken } from '../../accounts/problems.ts'
 import { deleteSessions } from '../../accounts/sessions.ts'
 import { oneTimeLinks, users } from '../../accounts/tables.ts'
 import {
@@ -15,7 +15,7 @@ import {
   nextVersion,
 } from '../../accounts/users.ts'
 import { inTransaction } from '../../db/transaction.ts'
-import type { Db, Tx } from '../../db/types.ts'
+import type { Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { SignedInUser } from '../../lib/access.ts'
 import type { Actor } from '../../lib/actor.ts'
@@ -34,10 +34,11 @@ export async function deactivate(
   user_id: string,
   password: string,
 ): Promise<void> {
-  await demandPassword(accounts, actor, user_id, password)
-  await inTransaction(accounts.database.db, tx =>
-    changeUser(tx, accounts, actor, user_id, { is_active: false }),
-  )
+  const confirmation = await demandPassword(accounts, actor, user_id, password)
+  await inTransaction(accounts.database.db, async tx => {
+    await changeUser(tx, accounts, actor, user_id, { is_active: false })
+    await demandStillConfirmed(tx, confirmation)
+  })
 }
 
 /** Ends every session but the one that asks, which has just shown that it is the user's. */
@@ -50,45 +51,29 @@ export async function changePassword(
   const { database, principals } = accounts
   if (new_password === current_password) throw unchanged('/new_password')
   await demandGoodPassword(accounts, new_password, undefined, 'new_password')
-  const old_hash = await readHash(database.db, user_id)
-  await demandPassword(accounts, actor, user_id, current_password)
+  const confirmation = await demandPassword(accounts, actor, user_id, current_password)
   const password_hash = await accounts.passwords.hash(new_password)
   await inTransaction(database.db, async tx => {
-    const { email, first_name } = await replaceHash(tx, user_id, old_hash, password_hash)
+    const user = await lockUser(tx, user_id)
+    await demandStillConfirmed(tx, confirmation)
+    await replaceHash(tx, user_id, password_hash)
     await deleteSessions(tx, { user_id, except })
     await dropRiskyLinks(tx, user_id)
     await principals.forget(tx, user_id)
     const after = { how: 'changed' }
     await record(tx, actor, userPasswordChanged, { subject_id: user_id, owner_id: user_id, after })
-    await tellOfPassword(tx, accounts, actor, { email, first_name })
+    await tellOfPassword(tx, accounts, actor, user)
   })
 }
 
 const unchanged = (pointer: string) =>
   fieldFault({ in: 'body', pointer, code: 'unchanged', message: 'must be another than now' })
 
-async function readHash(db: Db, id: string): Promise<string> {
-  const [user] = await db.select({ hash: users.password_hash }).from(users).where(eq(users.id, id))
-  return user?.hash ?? ''
-}
-
-/** Not if the password was changed or reset, or the account closed, since it was checked. */
-async function replaceHash(tx: Tx, id: string, old_hash: string, password_hash: string) {
-  const [user] = await tx
+const replaceHash = (tx: Tx, id: string, password_hash: string) =>
+  tx
     .update(users)
     .set({ password_hash, password_changed_at: sql`now()`, ...nextVersion })
-    .where(
-      and(
-        eq(users.id, id),
-        eq(users.password_hash, old_hash),
-        eq(users.is_active, true),
-        isNull(users.deleted_at),
-      ),
-    )
-    .returning({ email: users.email, first_name: users.first_name })
-  if (user === undefined) throw new InvalidCredentials('The password was changed a moment ago.')
-  return user
-}
+    .where(eq(users.id, id))
 
 /** By which whoever knew the old password could get at the account; one that verifies its e-mail does no harm. */
 const dropRiskyLinks = (tx: Tx, user_id: string) =>
@@ -121,9 +106,10 @@ export async function requestEmailChange(
 ): Promise<void> {
   const { database, config, mailer } = accounts
   const new_email = canonicalEmail(email)
-  await demandPassword(accounts, actor, user_id, password)
+  const confirmation = await demandPassword(accounts, actor, user_id, password)
   await inTransaction(database.db, async tx => {
     const { email: old_email, first_name } = await lockUser(tx, user_id)
+    await demandStillConfirmed(tx, confirmation)
     if (new_email === old_email) throw unchanged('/email')
     await demandFree(tx, new_email)
     const link = await makeLink(tx, config, 'change_email', { id: user_id, email: new_email })

@@ -13,16 +13,28 @@ const managed = {
   tier: Type.Optional(User.properties.tier),
 }
 
-export const NewUser = component('NewUser', Type.Object({ ...NewUserFields, ...managed }, closed))
+export const NewUser = component(
+  'NewUser',
+  Type.Object(
+    { ...NewUserFields, ...managed },
+    { ...closed, description: 'Somebody new. `role`, `is_active` and `tier` are for administrators to set.' },
+  ),
+)
 export type NewUser = Static<typeof NewUser>
 
 const names = { first_name: Type.Optional(Name), last_name: Type.Optional(Name) }
 
-export const ProfileChanges = component('ProfileChanges', Type.Object(names, closed))
+export const ProfileChanges = component(
+  'ProfileChanges',
+  Type.Object(names, { ...closed, description: 'What is to be different.' }),
+)
 
 export const UserChanges = component(
   'UserChanges',
-  Type.Object({ ...names, email: Type.Optional(Email), ...managed }, closed),
+  Type.Object(
+    { ...names, email: Type.Optional(Email), ...managed },
+    { ...closed, description: 'What is to be different; all but the names is for administrators.' },
+  ),
 )
 export type UserChanges = Static<typeof UserChanges>
 
@@ -50,15 +62,27 @@ export const UserListParameters = Type.Object({ ...filters, ...sortedUsers.param
 export const UserPage = component('UserPage', SortedPage(User))
 
 /** Asked again, because who sits at the screen may be somebody else. */
-export const Deactivation = component('Deactivation', Type.Object({ password: Password }, closed))
+export const Deactivation = component(
+  'Deactivation',
+  Type.Object({ password: Password }, { ...closed, description: 'Your password.' }),
+)
 
 export const PasswordChange = component(
   'PasswordChange',
-  Type.Object({ current_password: Password, new_password: NewPassword }, closed),
+  Type.Object(
+    { current_password: Password, new_password: NewPassword },
+    { ...closed, description: 'The password until now, and the one from now on.' },
+  ),
 )
 export type PasswordChange = Static<typeof PasswordChange>
 
-export const EmailChange = component('EmailChange', Type.Object({ email: Email, password: Password }, closed))
+export const EmailChange = component(
+  'EmailChange',
+  Type.Object(
+    { email: Email, password: Password },
+    { ...closed, description: 'The new e-mail, and your password.' },
+  ),
+)
 export type EmailChange = Static<typeof EmailChange>
 
 export const ExportedRecord = component(
@@ -66,7 +90,7 @@ export const ExportedRecord = component(
   Type.Object(
     {
       type: Type.String({
-        description: 'What it is: `user`, `session`, `api_key`, `device`, `link`, `event`.',
+        description: 'What it is: `user`, `session`, `api_key`, `device`, `link`, `item`, `post`, `event`.',
       }),
       data: Type.Record(Type.String(), Type.Unknown()),
     },

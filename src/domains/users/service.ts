@@ -58,16 +58,6 @@ export async function editUser(
   return isAdmin(caller) ? user : forOwner(user)
 }
 
-/** What users may change about themselves without a password: what they are called. */
-export async function editProfile(
-  accounts: Accounts,
-  actor: Actor,
-  id: string,
-  names: Pick<UserChanges, 'first_name' | 'last_name'>,
-): Promise<User> {
-  return forOwner(await inTransaction(accounts.database.db, tx => changeUser(tx, accounts, actor, id, names)))
-}
-
 export function removeUser(accounts: Accounts, actor: Actor, id: string): Promise<void> {
   return inTransaction(accounts.database.db, tx => deleteUser(tx, accounts, actor, id))
 }

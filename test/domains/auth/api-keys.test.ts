@@ -292,8 +292,7 @@ test('a key acts for its owner within its scopes, as Bearer and as X-API-Key', a
     const { user, actor } = answer.json()
     t.strictSame(user, {
       id: user_id,
-      // Not its owner's role.
-      role: 'user',
+      role: 'editor',
       tier: 'standard',
       email_verified: false,
       session_id: null,

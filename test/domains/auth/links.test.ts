@@ -1,4 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
+import { TOTP } from 'otpauth'
 import { test } from 'tap'
 import { sendResetLink } from '../../../src/accounts/jobs.ts'
 import { oneTimeLinks, users } from '../../../src/accounts/tables.ts'
@@ -6,9 +7,9 @@ import type { App } from '../../../src/app.ts'
 import { allRows } from '../../../src/db/rows.ts'
 import { systemActor } from '../../../src/lib/actor.ts'
 import { newId } from '../../../src/lib/id.ts'
-import { build, recordingLogger } from '../../helper.ts'
+import { aUser, build, recordingLogger } from '../../helper.ts'
 import { lettersTo, tokenTo } from '../../mail/letters.ts'
-import { CHEAP, eventsOf, newcomer, post, registered } from './people.ts'
+import { bearer, CHEAP, eventsOf, newcomer, post, registered } from './people.ts'
 
 const variables = { ...CHEAP, APP_URL: 'https://app.example.com/' }
 
@@ -65,6 +66,9 @@ test('a newer link is good instead of the older', async t => {
   const app = await build(t, { variables })
   const { email, headers } = await registered(app)
   const first = await tokenTo(app, email, 'verify-email')
+  t.equal((await post(app, '/auth/verify-email/resend', undefined, headers)).statusCode, 204)
+  t.equal((await lettersTo(app, email)).length, 1, 'one was sent a moment ago')
+  await app.database.db.update(oneTimeLinks).set({ created_at: sql`now() - interval '1 min'` })
   t.equal((await post(app, '/auth/verify-email/resend', undefined, headers)).statusCode, 204)
   const second = await tokenTo(app, email, 'verify-email')
   t.not(second, first)
@@ -154,4 +158,69 @@ test('without mail in production, what needs it says so', async t => {
   })
   const { headers } = await registered(app)
   t.equal((await post(app, '/auth/verify-email/resend', undefined, headers)).statusCode, 503)
+})
+
+test('a link that lies in the old mailbox is good for nothing once the address has changed', async t => {
+  const app = await build(t, { variables })
+  const { email, password, headers } = await registered(app)
+  await askForReset(app, email)
+  const reset = await tokenTo(app, email, 'reset-password')
+  const other = newcomer().email
+  const put = { method: 'PUT', url: '/api/v1/users/me/email', headers, payload: { email: other, password } }
+  t.equal((await app.inject(put as never)).statusCode, 202)
+  const token = await tokenTo(app, other, 'change-email')
+  t.equal((await post(app, '/auth/verify-email', { token })).statusCode, 204)
+  const answer = await post(app, '/auth/reset-password', { token: reset, password: 'battery staple' })
+  t.match(answer.json(), { status: 401, code: 'invalid_link' })
+  t.equal((await post(app, '/auth/login', { email: other, password })).statusCode, 200)
+})
+
+test('links do not outlive a deactivation or a deletion', async t => {
+  const app = await build(t, { variables })
+  const admin = await aUser(app, 'admin')
+  for (const [shut, open] of [
+    [
+      { method: 'PATCH', payload: { is_active: false } },
+      { method: 'PATCH', payload: { is_active: true } },
+    ],
+    [{ method: 'DELETE' }, { method: 'POST', path: '/restore' }],
+  ] as { method: 'PATCH' | 'DELETE' | 'POST'; path?: string; payload?: object }[][]) {
+    const { email, user } = await registered(app)
+    await askForReset(app, email)
+    const token = await tokenTo(app, email, 'reset-password')
+    for (const step of [shut, open]) {
+      const { method = 'GET', path = '', payload } = step ?? {}
+      const url = `/api/v1/users/${user.id}${path}`
+      const answer = await app.inject({ method, url, headers: admin.headers, ...(payload && { payload }) })
+      t.ok(answer.statusCode < 300, answer.body)
+    }
+    const answer = await post(app, '/auth/reset-password', { token, password: 'battery staple' })
+    t.equal(answer.statusCode, 401)
+  }
+})
+
+test('what a stranger set up on an address does not outlast the reset by its owner', async t => {
+  const app = await build(t, { variables })
+  const { email, headers, user } = await registered(app)
+  const scopes = ['profile:read']
+  const { key } = (await post(app, '/auth/api-keys', { name: 'spy', scopes }, headers)).json()
+  const { secret } = (await post(app, '/auth/mfa/totp', undefined, headers)).json()
+  await post(app, '/auth/mfa/totp/confirm', { code: new TOTP({ secret }).generate() }, headers)
+  const me = { url: '/api/v1/users/me', headers: { 'x-api-key': key } }
+  t.match((await app.inject(me)).json(), { mfa_enabled: true, email_verified: false })
+
+  await askForReset(app, email)
+  const token = await tokenTo(app, email, 'reset-password')
+  const password = 'battery staple'
+  t.equal((await post(app, '/auth/reset-password', { token, password })).statusCode, 204)
+  t.equal((await app.inject(me)).statusCode, 401)
+  const owner = (await post(app, '/auth/login', { email, password })).json()
+  t.match(owner.user, { id: user.id, email_verified: true, mfa_enabled: false })
+
+  const kept = (await post(app, '/auth/api-keys', { name: 'own', scopes }, bearer(owner.access_token))).json()
+  await askForReset(app, email)
+  const again = await tokenTo(app, email, 'reset-password')
+  await post(app, '/auth/reset-password', { token: again, password: 'yet another one' })
+  const own = await app.inject({ ...me, headers: { 'x-api-key': kept.key } })
+  t.equal(own.statusCode, 200, 'of who owns the address, keys stay')
 })

@@ -1,4 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
+import { TOTP } from 'otpauth'
 import { test } from 'tap'
 import { loginFailures, users } from '../../../src/accounts/tables.ts'
 import { changeUser, deleteUser } from '../../../src/accounts/users.ts'
@@ -123,6 +124,34 @@ test('thirty guesses at once are ten guesses, and one lock', async t => {
     .limit(1)
   t.equal(row?.locks, 1)
   t.equal((await eventsOf(app, person.user.id)).filter(type => type === 'account.locked').length, 1)
+})
+
+test('the right password among many guesses is not told by what it would have led to', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const person = await registered(app, { email: newcomer().email })
+  await app.database.db.update(users).set({ is_active: false }).where(eq(users.id, person.user.id))
+  const guesses = Array.from({ length: 30 }, (_, at) => login(app, { ...person, password: `guess ${at}` }))
+  const right = login(app, person)
+  await Promise.all(guesses)
+  t.match((await right).json(), { code: /account_locked|unavailable/ })
+})
+
+test('a hundred codes at once are ten codes', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const person = await registered(app)
+  const { secret } = (await post(app, '/auth/mfa/totp', undefined, person.headers)).json()
+  const totp = new TOTP({ secret })
+  await post(app, '/auth/mfa/totp/confirm', { code: totp.generate() }, person.headers)
+  const { mfa_token } = (await login(app, person)).json()
+  // Of the next step, which is accepted already, because that of this one is used up.
+  const good = totp.generate({ timestamp: Date.now() + 30_000 })
+  const codes = Array.from({ length: 100 }, (_, at) => String(100_000 + at)).filter(code => code !== good)
+  const answers = await Promise.all(
+    [...codes, good].map(code => post(app, '/auth/mfa/verify', { mfa_token, code })),
+  )
+  t.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 0)
+  t.equal(answers.filter(({ statusCode }) => statusCode === 401).length, 10)
+  t.equal(answers.at(-1)?.statusCode, 429)
 })
 
 test('a password hashed in another way is hashed anew when it is next used', async t => {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { keysetPage, pageLinks, pageResponse, readCursor } from '../../../lib/keyset.ts'
 import { Conflict, InvalidCursor } from '../../../lib/problems.ts'
-import { isUuid, nothing, ref } from '../../../lib/schema.ts'
+import { isUuid, nothing, ref, withHeaders } from '../../../lib/schema.ts'
 import { listApiKeys } from '../api-key-queries.ts'
 import {
   ApiKey,
@@ -61,11 +61,11 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
         description: `The answer is the only one that holds the key. At most ${MAX_API_KEYS} can be kept.`,
         tags,
         body: ref(NewApiKey),
-        response: { 201: ref(IssuedApiKey) },
+        response: { 201: withHeaders(ref(IssuedApiKey), { Location: 'Where the key is looked after.' }) },
       },
     },
     async ({ actor, user, body, routeOptions: { url } }, reply) => {
-      const created = await createApiKey(accounts, actor, user.id, body)
+      const created = await createApiKey(accounts, actor, user, body)
       return reply.code(201).header('location', `${url}/${created.id}`).send(created)
     },
   )

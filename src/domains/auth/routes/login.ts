@@ -11,9 +11,10 @@ import {
   RefreshTokenReused,
   RegistrationClosed,
 } from '../../../accounts/problems.ts'
+import { REFRESH_TOKEN_PREFIX } from '../../../accounts/refresh-tokens.ts'
 import { endSession, refreshSession } from '../../../accounts/sessions.ts'
 import { Unauthenticated } from '../../../lib/problems.ts'
-import { nothing, ref } from '../../../lib/schema.ts'
+import { nothing, ref, withHeaders } from '../../../lib/schema.ts'
 import { tokenPair } from '../answers.ts'
 import { completeSignIn, signIn } from '../login.ts'
 import { clearRefreshCookie, readRefreshCookie } from '../refresh-cookie.ts'
@@ -30,6 +31,8 @@ import {
 
 const tags = ['auth']
 
+const setsCookie = { 'Set-Cookie': 'The refresh token, where `cookie` asks for that.' }
+
 /** The ways into a session, from one token to the next, and out. */
 export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
   const { accounts } = app
@@ -42,9 +45,10 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'register',
         summary: 'Create an account and sign in',
+        description: 'Unless registration is closed. A link that verifies the e-mail is mailed.',
         tags,
         body: ref(Registration),
-        response: { 201: ref(SignedIn) },
+        response: { 201: withHeaders(ref(SignedIn), setsCookie) },
       },
     },
     async ({ actor, body: { cookie, ...fields } }, reply) => {
@@ -67,7 +71,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
         description: 'An account with MFA is asked for a code next: `POST /auth/mfa/verify`.',
         tags,
         body: ref(Credentials),
-        response: { 200: Type.Union([ref(SignedIn), ref(MfaRequired)]) },
+        response: { 200: withHeaders(Type.Union([ref(SignedIn), ref(MfaRequired)]), setsCookie) },
       },
     },
     async ({ actor, body: { cookie, ...credentials } }, reply) => {
@@ -88,9 +92,10 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'verifyMfa',
         summary: 'Complete a sign-in by a code',
+        description: 'With the `mfa_token` that `POST /auth/login` answered. A recovery code is good once.',
         tags,
         body: ref(MfaCode),
-        response: { 200: ref(SignedIn) },
+        response: { 200: withHeaders(ref(SignedIn), setsCookie) },
       },
     },
     async ({ actor, body: { cookie, ...answer } }, reply) => {
@@ -112,14 +117,20 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
         summary: 'Exchange a refresh token for a new pair of tokens',
         description:
           'The token before the newest is accepted for another 30 seconds, for answers that were lost. ' +
-          'An older one ends the session.',
+          'An older one ends the session. An access token or API key that is sent along is not looked at.',
         tags,
+        // The token may also stand in the body.
+        security: [{}, { refreshToken: [] }, { refreshCookie: [] }],
         body: ref(RefreshRequest),
-        response: { 200: ref(TokenPair) },
+        response: {
+          200: withHeaders(ref(TokenPair), {
+            'Set-Cookie': 'The new refresh token, if the old one came so.',
+          }),
+        },
       },
     },
     async (request, reply) => {
-      const sent = request.body.refresh_token ?? bearerOf(request)
+      const sent = request.body.refresh_token ?? refreshTokenOf(request)
       const token = sent ?? readRefreshCookie(request, CORS_ORIGINS)
       if (token === undefined) throw new Unauthenticated('A refresh token is needed.')
       const opened = await refreshSession(accounts, request.actor, token)
@@ -130,23 +141,33 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/logout',
     {
-      config: { access: 'optional', problems: [CsrfFailed] },
+      config: { access: 'optional', badToken: 'ignored', problems: [CsrfFailed] },
       schema: {
         operationId: 'logout',
         summary: 'End this session',
-        description: 'By the access token or, where its life is over, by the refresh cookie.',
+        description:
+          'By the access token or, where there is none or its life is over, by the refresh cookie. ' +
+          'An API key is not looked at.',
         tags,
-        response: { 204: nothing('The session is over.') },
+        security: [{ accessToken: [] }, { refreshCookie: [] }],
+        response: {
+          204: withHeaders(nothing('The session is over.'), { 'Set-Cookie': 'Removes the refresh cookie.' }),
+        },
       },
     },
     async (request, reply) => {
       const { user, actor } = request
-      const token = user === null ? readRefreshCookie(request, CORS_ORIGINS) : undefined
-      await endSession(accounts, actor, user ?? accounts.refreshTokens.read(token ?? ''))
+      const token = user?.session_id ? undefined : readRefreshCookie(request, CORS_ORIGINS)
+      const session = token === undefined ? user : accounts.refreshTokens.read(token)
+      await endSession(accounts, actor, session ?? undefined)
       clearRefreshCookie(reply)
       return reply.code(204).send()
     },
   )
 }
 
-const bearerOf = ({ headers }: FastifyRequest) => /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+/** Sent as Bearer. Many clients send their access token with every request, this one too. */
+function refreshTokenOf({ headers }: FastifyRequest): string | undefined {
+  const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+  return token?.startsWith(REFRESH_TOKEN_PREFIX) ? token : undefined
+}

@@ -1,10 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { endSessions } from '../../../accounts/sessions.ts'
+import { endSessions, MAX_SESSIONS } from '../../../accounts/sessions.ts'
 import { inTransaction } from '../../../db/transaction.ts'
-import { NotFound } from '../../../lib/problems.ts'
-import { nothing, ref } from '../../../lib/schema.ts'
+import { keysetPage, pageLinks, pageResponse, readCursor } from '../../../lib/keyset.ts'
+import { InvalidCursor, NotFound } from '../../../lib/problems.ts'
+import { isUuid, nothing } from '../../../lib/schema.ts'
 import { listSessions } from '../queries.ts'
-import { SessionList, SessionParameters } from '../schemas.ts'
+import { SessionListParameters, SessionPage, SessionParameters } from '../schemas.ts'
 
 const tags = ['auth']
 const access = { unverified: true } as const
@@ -17,15 +18,22 @@ export const sessionRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/sessions',
     {
-      config: { access },
+      config: { access, problems: [InvalidCursor] },
       schema: {
         operationId: 'listSessions',
         summary: 'List where you are signed in, newest first',
+        description: `A sign-in beyond ${MAX_SESSIONS} sessions ends the one that was unused for longest.`,
         tags,
-        response: { 200: ref(SessionList) },
+        querystring: SessionListParameters,
+        response: { 200: pageResponse(SessionPage) },
       },
     },
-    async ({ user }) => ({ data: await listSessions(db, user.id, user.session_id) }),
+    async ({ user, query: { cursor, per_page }, url }, reply) => {
+      const before = readCursor('sessions', cursor, isUuid)
+      const found = await listSessions(db, user, { before, limit: per_page + 1 })
+      const page = keysetPage('sessions', found, per_page, ({ id }) => id)
+      return reply.header('link', pageLinks(url, page.pagination)).send(page)
+    },
   )
 
   app.delete(

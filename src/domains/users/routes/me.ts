@@ -3,16 +3,15 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { AccountLocked, EmailTaken, InvalidCredentials, LastAdmin } from '../../../accounts/problems.ts'
 import { User } from '../../../accounts/schemas.ts'
-import { findUser } from '../../../accounts/users.ts'
 import { keysetPage, keysetParameters, pageLinks, pageResponse, readCursor } from '../../../lib/keyset.ts'
 import { InvalidCursor } from '../../../lib/problems.ts'
-import { isUuid, nothing, ref } from '../../../lib/schema.ts'
+import { isUuid, nothing, ref, savedAs, withHeaders } from '../../../lib/schema.ts'
 import { EventPage } from '../../audit/public.ts'
 import { listActivity } from '../activity.ts'
 import { exportUser } from '../export.ts'
 import { changePassword, deactivate, requestEmailChange } from '../own-account.ts'
 import { Deactivation, EmailChange, ExportedRecord, PasswordChange, ProfileChanges } from '../schemas.ts'
-import { editProfile } from '../service.ts'
+import { editUser, viewUser } from '../service.ts'
 
 const tags = ['users']
 const access = { unverified: true } as const
@@ -35,7 +34,7 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(User) },
       },
     },
-    ({ user }) => findUser(db, user.id),
+    ({ user }) => viewUser(db, user, user.id),
   )
 
   for (const [method, operationId] of [
@@ -53,7 +52,7 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
         body: ref(ProfileChanges),
         response: { 200: ref(User) },
       },
-      handler: ({ actor, user, body }) => editProfile(accounts, actor, user.id, body),
+      handler: ({ actor, user, body }) => editUser(accounts, actor, user, user.id, body),
     })
   }
 
@@ -149,10 +148,13 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
         description: 'An answer that breaks off before its end is not complete: the connection is cut.',
         tags,
         response: {
-          200: {
-            description: 'A record on each line.',
-            content: { 'application/x-ndjson': { schema: Type.Unsafe<Readable>(ref(ExportedRecord)) } },
-          },
+          200: withHeaders(
+            {
+              description: 'A record on each line.',
+              content: { 'application/x-ndjson': { schema: Type.Unsafe<Readable>(ref(ExportedRecord)) } },
+            },
+            savedAs,
+          ),
         },
       },
     },

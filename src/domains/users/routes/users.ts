@@ -3,8 +3,8 @@ import { EmailTaken, LastAdmin, RegistrationClosed } from '../../../accounts/pro
 import { User } from '../../../accounts/schemas.ts'
 import { type Access, ADMINS } from '../../../lib/access.ts'
 import { sortedPageLinks, sortedPageResponse } from '../../../lib/paging.ts'
-import { Forbidden, InvalidCursor } from '../../../lib/problems.ts'
-import { nothing, ref } from '../../../lib/schema.ts'
+import { EmailUnverified, Forbidden, InvalidCursor } from '../../../lib/problems.ts'
+import { nothing, ref, withHeaders } from '../../../lib/schema.ts'
 import { listUsers } from '../queries.ts'
 import {
   NewUser,
@@ -18,7 +18,8 @@ import { addUser, bringBackUser, editUser, removeUser, viewUser } from '../servi
 
 const tags = ['users']
 
-const ADMINS_AND_SELF = { roles: ['admin'], self: true } as const satisfies Access
+/** Oneself as at `/users/me`: also before the e-mail is verified. */
+const ADMINS_AND_SELF = { roles: ['admin'], self: true, unverified: 'self' } as const satisfies Access
 
 export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   const { accounts } = app
@@ -55,7 +56,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
           'and `tier`. To sign in with it at once, use `POST /auth/register`.',
         tags,
         body: ref(NewUser),
-        response: { 201: ref(User) },
+        response: { 201: withHeaders(ref(User), { Location: 'Where the user is.' }) },
       },
     },
     async ({ actor, user: caller, body }, reply) => {
@@ -67,7 +68,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/:id',
     {
-      config: { access: { ...ADMINS_AND_SELF, scope: 'profile:read' } },
+      config: { access: { ...ADMINS_AND_SELF, scope: 'profile:read' }, problems: [EmailUnverified] },
       schema: {
         operationId: 'getUser',
         summary: 'Read a user',
@@ -87,7 +88,11 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
     app.route({
       method,
       url: '/:id',
-      config: { access: ADMINS_AND_SELF, mail: 'optional', problems: [EmailTaken, LastAdmin] },
+      config: {
+        access: ADMINS_AND_SELF,
+        mail: 'optional',
+        problems: [EmailUnverified, EmailTaken, LastAdmin],
+      },
       schema: {
         operationId,
         summary: 'Change a user',

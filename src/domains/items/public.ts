@@ -1,0 +1,1 @@
+export { selectItems } from './queries.ts'

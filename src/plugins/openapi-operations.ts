@@ -1,0 +1,39 @@
+import type { FastifyContextConfig, FastifySchema } from 'fastify'
+import { problemDefinitions } from '../lib/problem.ts'
+import { NO_FIELDS } from './input.ts'
+import { callersOf, securityOf } from './openapi-access.ts'
+import { type OpenApiDocument, operationsOf } from './openapi-problems.ts'
+
+/** A route's schema as the document shows it. */
+export function documentedSchema(
+  { body, ...schema }: FastifySchema,
+  { access }: FastifyContextConfig,
+): FastifySchema {
+  const description = [schema.description, callersOf(access)].filter(text => text !== undefined).join('\n\n')
+  return {
+    ...schema,
+    // That nothing may be sent is no body to document.
+    ...(body !== NO_FIELDS && { body }),
+    ...(description !== '' && { description }),
+    security: schema.security ?? securityOf(access),
+  }
+}
+
+/** Corrects what the plugin takes for a must: every body, and every parameter that has a default. */
+export function relaxRequired(document: OpenApiDocument, bodyOptional: ReadonlySet<string>) {
+  for (const { operationId = '', requestBody, parameters = [] } of operationsOf(document)) {
+    if (requestBody && bodyOptional.has(operationId)) requestBody.required = false
+    for (const parameter of parameters) {
+      if (parameter.schema?.default !== undefined) parameter.required = false
+    }
+  }
+}
+
+/** Lists the codes that there are; only here, because a schema is made before all problems are defined. */
+export function listProblemCodes({ components }: OpenApiDocument) {
+  const { code } = components?.schemas?.Problem?.properties ?? {}
+  if (code)
+    code.enum = problemDefinitions()
+      .map(definition => definition.code)
+      .sort()
+}
