@@ -15,6 +15,7 @@ import { allComponents } from './lib/schema.ts'
 import { createMailer } from './mail/mailer.ts'
 import access from './plugins/access.ts'
 import accessToken, { type AccessTokens } from './plugins/access-token.ts'
+import { createCompilers } from './plugins/compilers.ts'
 import cors from './plugins/cors.ts'
 import input from './plugins/input.ts'
 import lifecycleGate from './plugins/lifecycle.ts'
@@ -26,7 +27,6 @@ import { RequestLog } from './plugins/request-log.ts'
 import routeRules from './plugins/route-rules.ts'
 import securityHeaders from './plugins/security-headers.ts'
 import unknownRoutes from './plugins/unknown-routes.ts'
-import { buildValidator } from './plugins/validation.ts'
 import { answerClientError, answerOnTheWire } from './plugins/wire-problems.ts'
 
 declare module 'fastify' {
@@ -63,6 +63,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 72_000
 /** The service as an object that never listens: the server, the tests and the command line share it. */
 export async function buildApp(config: Config, resources: Resources): Promise<App> {
   const { database, redis, logger, lifecycle = { phase: 'serving' } } = resources
+  const compilers = createCompilers()
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     logController: new RequestLog(),
@@ -84,7 +85,7 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
-    schemaController: { compilersFactory: { buildValidator } },
+    schemaController: { compilersFactory: compilers.compilersFactory },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   answerWithProblems(app)
@@ -113,6 +114,7 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   await app.register(mail, { mailer })
   await app.register(openapi, { tags: Object.values(domains).map(domain => domain.tag) })
 
+  app.addHook('onListen', compilers.compileAll)
   for (const { routes, prefix } of Object.values(domains)) await app.register(routes, { prefix })
 
   return app

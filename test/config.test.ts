@@ -191,3 +191,10 @@ test('a database URL may name several hosts, and must be decodable', async t => 
   t.equal(parseConfig({ JWT_SECRET_KEY, DATABASE_URL: several }).DATABASE_URL, several)
   t.match(faultsOf({ DATABASE_URL: 'postgres://user:100%@host/db' }), [/^DATABASE_URL must be/])
 })
+
+test('common passwords are refused in production, unless that is turned off', async t => {
+  t.equal(parseConfig(production).PASSWORD_BLOCKLIST, true)
+  t.equal(parseConfig({ ...production, PASSWORD_BLOCKLIST: 'false' }).PASSWORD_BLOCKLIST, false)
+  t.equal(parseConfig({ JWT_SECRET_KEY }).PASSWORD_BLOCKLIST, false)
+  t.equal(parseConfig({ JWT_SECRET_KEY, PASSWORD_BLOCKLIST: 'true' }).PASSWORD_BLOCKLIST, true)
+})

@@ -101,7 +101,11 @@ test('each operation says who may call it, and how', async t => {
     ['login', [], undefined],
     ['createUser', [{}, { accessToken: [] }], undefined],
     ['listSessions', [{ accessToken: [] }], undefined],
-    ['getMe', [{ accessToken: [] }, { apiKey: ['profile:read'] }], /^API keys need the scope `profile:read`\.$/],
+    [
+      'getMe',
+      [{ accessToken: [] }, { apiKey: ['profile:read'] }],
+      /^API keys need the scope `profile:read`\.$/,
+    ],
     [
       'getUser',
       [{ accessToken: [] }, { apiKey: ['profile:read'] }],
@@ -121,7 +125,11 @@ test('each operation says who may call it, and how', async t => {
   for (const { security = [] } of operationsIn(document)) {
     for (const scheme of security.flatMap(each => Object.keys(each as object))) t.ok(schemes[scheme], scheme)
   }
-  const cookie = await app.inject({ method: 'POST', url: '/api/v1/auth/register', payload: { ...newcomer(), cookie: true } })
+  const cookie = await app.inject({
+    method: 'POST',
+    url: '/api/v1/auth/register',
+    payload: { ...newcomer(), cookie: true },
+  })
   t.ok(String(cookie.headers['set-cookie']).startsWith(`${schemes.refreshCookie.name}=`))
 })
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { packageRoot } from '../src/lib/package.ts'
+import { builtScript } from './built.ts'
 
 export interface Process {
   child: ChildProcess
@@ -21,14 +22,14 @@ const inherited = Object.fromEntries(
   ),
 )
 
-/** Runs one of our entries from the sources. It is killed when the test ends, if it still runs. */
+/** Runs one of our entries, named as in the sources. It is killed when the test ends, if it still runs. */
 export function run(
   t: Test,
   script: string,
   variables: Record<string, string>,
   args: string[] = [],
 ): Process {
-  const child = spawn(process.execPath, ['--import=tsx', join(packageRoot, script), ...args], {
+  const child = spawn(process.execPath, [join(packageRoot, builtScript(script)), ...args], {
     cwd: packageRoot,
     env: { ...inherited, ...variables },
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -32,8 +32,6 @@ export function relaxRequired(document: OpenApiDocument, bodyOptional: ReadonlyS
 /** Lists the codes that there are; only here, because a schema is made before all problems are defined. */
 export function listProblemCodes({ components }: OpenApiDocument) {
   const { code } = components?.schemas?.Problem?.properties ?? {}
-  if (code)
-    code.enum = problemDefinitions()
-      .map(definition => definition.code)
-      .sort()
+  const codes = problemDefinitions().map(definition => definition.code)
+  if (code) code.enum = codes.sort()
 }

@@ -12,7 +12,8 @@ const DESCRIPTION = `Accounts, authentication, owner-scoped resources, events an
 
 Every answer that is not a success is \`application/problem+json\` (RFC 9457); \`code\` is what programs should look at,
 and \`/problems/{code}\` explains it. Every answer carries \`X-Request-Id\`. A path that exists under another method is a
-405 with \`Allow\`. Bodies are JSON in UTF-8, are never coerced, and may hold no unknown field.`
+405 with \`Allow\`. Bodies are JSON in UTF-8, are never coerced, and may hold no unknown field; where an operation shows
+no body, that is any field.`
 
 /** The page's own scripts and nothing else; it sets styles inline. */
 const PAGE_POLICY =

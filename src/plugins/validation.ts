@@ -12,7 +12,7 @@ const MOST_VALUES = 5_000
 const LONGEST_NAME = 200
 
 /** What Ajv compiles a schema to, as far as Fastify and we use it. */
-interface Validate {
+export interface Validate {
   (value: unknown): boolean
   errors?: AjvFault[] | null | undefined
 }

@@ -382,11 +382,19 @@ test('the last use is written at the end at the latest, and not more often than 
 })
 
 if (serverUrl !== undefined) {
-  test('what one process revokes, the others refuse', async t => {
+  test('what one process revokes, the others refuse, within a quarter of a second', async t => {
     const url = await createServerDatabase(t)
     const [here, there] = [aProcess(t, url), aProcess(t, url)]
     const { db } = here.database
-    for (const round of [1, 2, 3]) {
+    let slowest = Number.POSITIVE_INFINITY
+    // A busy machine may let a timer or a socket wait for longer than that; a service that is slow always is.
+    for (let attempt = 1; attempt <= 5 && slowest >= 250; attempt++) {
+      slowest = Math.max(await revokeAndWait(1), await revokeAndWait(2), await revokeAndWait(3))
+    }
+    t.ok(slowest < 250, `${Math.round(slowest)} ms`)
+
+    /** Milliseconds from the commit here until it counts there. */
+    async function revokeAndWait(round: number): Promise<number> {
       const user_id = await insertUser(db)
       const [id, key] = [await insertSession(db, user_id), await insertKey(db, user_id)]
       for (const { principals } of [here, there]) {
@@ -399,9 +407,11 @@ if (serverUrl !== undefined) {
         await tx.delete(apiKeys).where(eq(apiKeys.user_id, user_id))
         await here.principals.forget(tx, user_id)
       })
+      const committed_at = performance.now()
       t.equal(await here.principals.ofSession(id), undefined, `round ${round}`)
       while ((await there.principals.ofSession(id)) !== undefined) await nextTurn()
       t.equal(await there.principals.ofApiKey(key), undefined)
+      return performance.now() - committed_at
     }
   })
 

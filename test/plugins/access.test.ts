@@ -2,10 +2,11 @@ import { Type } from '@sinclair/typebox'
 import { eq } from 'drizzle-orm'
 import { type Test, test } from 'tap'
 import { newApiKey, shownPart } from '../../src/accounts/api-key-format.ts'
-import { apiKeys } from '../../src/accounts/tables.ts'
+import { apiKeys, sessions } from '../../src/accounts/tables.ts'
 import type { App } from '../../src/app.ts'
 import { ADMINS, type Scope } from '../../src/lib/access.ts'
 import { sha256 } from '../../src/lib/opaque.ts'
+import { Unavailable } from '../../src/lib/problems.ts'
 import { aUser, build, probe, recordingLogger, signedIn } from '../helper.ts'
 
 const read = 'items:read' as const
@@ -48,6 +49,19 @@ async function open(t: Test, options: Parameters<typeof build>[1] = {}) {
       app.get('/optional', { ...probe('getOptional'), config: { access: 'optional' } }, async ({ user }) => ({
         id: user?.id ?? null,
       }))
+      app.get(
+        '/tolerant',
+        { ...probe('getTolerant'), config: { access: 'optional', badToken: 'ignored' } },
+        async ({ user }) => ({ id: user?.id ?? null }),
+      )
+      app.get(
+        '/early/:id',
+        {
+          ...probe('getEarlyOwn', { params }),
+          config: { access: { roles: ['admin'], self: true, unverified: 'self' } },
+        },
+        async ({ user }) => ({ id: user.id }),
+      )
     },
   })
 }
@@ -174,4 +188,32 @@ test('where it is wanted, the e-mail comes first', async t => {
   })
   t.equal((await app.inject({ url: '/early', headers: fresh.headers })).statusCode, 200)
   t.equal((await app.inject({ url: '/anybody', headers: verified.headers })).statusCode, 200)
+})
+
+test('where a bad token counts as none, a good one still counts, and a database that is away is no bad token', async t => {
+  const app = await open(t)
+  const user = await aUser(app)
+  const get = (headers: Record<string, string>) => app.inject({ url: '/tolerant', headers })
+  t.strictSame((await get({})).json(), { id: null })
+  t.strictSame((await get(user.headers)).json(), { id: user.id })
+  for (const headers of [{ authorization: 'Bearer x' }, { authorization: 'x' }, { 'x-api-key': 'plk_0' }]) {
+    t.strictSame((await get(headers as Record<string, string>)).json(), { id: null })
+  }
+  await app.database.db.delete(sessions).where(eq(sessions.id, user.session_id))
+  const { headers } = await aUser(app)
+  t.intercept(app.accounts.principals, 'ofSession', {
+    value: () => Promise.reject(new Unavailable('The database is away.')),
+  })
+  t.equal((await get(headers)).statusCode, 503)
+})
+
+test('with an e-mail that is not verified, some of what is one’s own is open, of others’ nothing', async t => {
+  const app = await open(t, { variables: { REQUIRE_VERIFIED_EMAIL: 'true' } })
+  const [admin, other] = [await aUser(app, 'admin'), await aUser(app)]
+  const get = async (id: string, { headers }: typeof admin) =>
+    (await app.inject({ url: `/early/${id}`, headers })).json()
+  t.match(await get(other.id, other), { id: other.id })
+  t.match(await get(admin.id.toUpperCase(), admin), { id: admin.id })
+  t.match(await get(other.id, admin), { status: 403, code: 'email_unverified' })
+  t.match(await get(admin.id, other), { status: 403, code: 'forbidden' })
 })

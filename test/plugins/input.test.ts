@@ -141,7 +141,10 @@ test('a route without a body refuses one rather than drop it', async t => {
   for (const body of ['[]', '0', '""', 'null', 'false']) {
     const { statusCode, ...refused } = await send(body, {}, '/empty')
     t.equal(statusCode, 400, body)
-    t.match(refused.json(), { code: 'validation_failed', errors: [{ pointer: '', message: 'must be object' }] })
+    t.match(refused.json(), {
+      code: 'validation_failed',
+      errors: [{ pointer: '', message: 'must be object' }],
+    })
   }
   t.equal((await send('{', {}, '/empty')).json().code, 'malformed_json')
   t.equal((await send('x', { 'content-type': 'text/plain' }, '/empty')).statusCode, 415)

@@ -28,7 +28,7 @@ const wrong = () => new InvalidCredentials('Invalid email or password')
 export async function signIn(
   accounts: Accounts,
   actor: Actor,
-  { email: given, password }: { email: string; password: string },
+  { email: given, password, cookie = false }: { email: string; password: string; cookie?: boolean },
 ): Promise<NewSession | PendingSignIn> {
   const { database, passwords } = accounts
   const email = canonicalEmail(given)
@@ -51,7 +51,7 @@ export async function signIn(
     await renewHash(database.db, user, await passwords.hash(password))
   }
   // The failures so far still count: knowing the password must not buy ten more codes.
-  if (user.mfa_enabled) return pendingSignIn(accounts, user)
+  if (user.mfa_enabled) return pendingSignIn(accounts, user, cookie)
   return inTransaction(database.db, async tx => {
     await passLock(tx, email)
     return openSession(tx, accounts, actor, user, 'password')
@@ -93,11 +93,16 @@ const renewHash = (db: Db, { id, password_hash: old }: Found, password_hash: str
     .where(and(eq(users.id, id), eq(users.password_hash, old)))
 
 /** Sealed, so that nothing has to be stored, and good only while the password is the same. */
-function pendingSignIn({ vault }: Accounts, { id, password_changed_at }: Found): PendingSignIn {
+function pendingSignIn(
+  { vault }: Accounts,
+  { id, password_changed_at }: Found,
+  cookie: boolean,
+): PendingSignIn {
   const pending: Pending = {
     user_id: id,
     password_changed_at: password_changed_at.toISOString(),
     expires_at: Date.now() + PENDING_MS,
+    cookie,
   }
   const mfa_token = vault.seal(JSON.stringify({ mfa: pending }))
   return { mfa_required: true, mfa_token, methods: ['totp', 'recovery_code'] }
@@ -107,18 +112,20 @@ interface Pending {
   user_id: string
   password_changed_at: string
   expires_at: number
+  /** Whether the login has asked for the refresh token in a cookie. */
+  cookie: boolean
 }
 
-/** The second half of a sign-in: the code. */
+/** The second half of a sign-in: the code. Returns also what the first half has asked for. */
 export async function completeSignIn(
   accounts: Accounts,
   actor: Actor,
   { mfa_token, code }: { mfa_token: string; code: string },
-): Promise<NewSession> {
+): Promise<{ opened: NewSession; cookie: boolean }> {
   const { database } = accounts
-  const user = await findPending(accounts, mfa_token)
+  const { user, cookie } = await findPending(accounts, mfa_token)
   const result = await inTransaction(database.db, tx => tryCode(tx, accounts, actor, user, code))
-  if ('opened' in result) return result.opened
+  if ('opened' in result) return { ...result, cookie }
   throwLocked(result.seconds)
   throw new MfaInvalid('The code is not right, or has been used.')
 }
@@ -141,13 +148,16 @@ async function tryCode(
   return { opened: await openSession(tx, accounts, actor, user, method) }
 }
 
-async function findPending({ vault, database }: Accounts, mfa_token: string): Promise<Found> {
+async function findPending(
+  { vault, database }: Accounts,
+  mfa_token: string,
+): Promise<{ user: Found; cookie: boolean }> {
   const pending = openPending(() => vault.open(mfa_token))
   if (pending === undefined || pending.expires_at < Date.now()) throw over()
   const [user] = await database.db.select(signingIn).from(users).where(eq(users.id, pending.user_id))
   if (user === undefined || !user.is_active || !user.mfa_enabled) throw over()
   if (user.password_changed_at.toISOString() !== pending.password_changed_at) throw over()
-  return user
+  return { user, cookie: pending.cookie }
 }
 
 const over = () => new MfaInvalid('The sign-in that this code belongs to is over; sign in again.')

@@ -224,3 +224,54 @@ test('what a stranger set up on an address does not outlast the reset by its own
   const own = await app.inject({ ...me, headers: { 'x-api-key': kept.key } })
   t.equal(own.statusCode, 200, 'of who owns the address, keys stay')
 })
+
+test('a link that verifies or changes an e-mail lives for a day, one that resets a password for an hour', async t => {
+  const app = await build(t, { variables })
+  const { email, password, user, headers } = await registered(app)
+  await askForReset(app, email)
+  const url = '/api/v1/users/me/email'
+  const payload = { email: `new.${email}`, password }
+  t.equal((await app.inject({ method: 'PUT', url, headers, payload })).statusCode, 202)
+  const links = await app.database.db.select().from(oneTimeLinks).where(eq(oneTimeLinks.user_id, user.id))
+  const lives = links.map(({ purpose, created_at, expires_at }) => [
+    purpose,
+    (expires_at.getTime() - created_at.getTime()) / 3_600_000,
+  ])
+  t.strictSame(Object.fromEntries(lives), { verify_email: 24, change_email: 24, reset_password: 1 })
+  for (const { created_at } of links) t.ok(Math.abs(created_at.getTime() - Date.now()) < 60_000)
+  for (const [address, template, purpose] of [
+    [email, 'verify-email', 'verify_email'],
+    [payload.email, 'change-email', 'change_email'],
+    [email, 'reset-password', 'reset_password'],
+  ] as const) {
+    const letter = (await lettersTo(app, address)).find(each => each.template === template)
+    const link = links.find(each => each.purpose === purpose)
+    t.equal(letter?.data.expires_at, link?.expires_at.toISOString(), 'the mail says so')
+  }
+})
+
+test('the mail that asks to verify tells from where somebody registered, not where an administrator is', async t => {
+  const app = await build(t, { variables })
+  const circumstances = async (address: string) => (await lettersTo(app, address)).at(-1)?.data
+  const agent = { 'user-agent': 'planted-agent' }
+  const told = { at: /Z$/, ip: '127.0.0.1', user_agent: 'planted-agent' }
+  for (const path of ['/auth/register', '/users']) {
+    const stranger = newcomer()
+    t.equal((await post(app, path, stranger, agent)).statusCode, 201)
+    t.match(await circumstances(stranger.email), told, path)
+  }
+  const nowhere = { at: /Z$/, ip: null, user_agent: null }
+  for (const role of ['admin', 'user'] as const) {
+    const { headers } = await aUser(app, role)
+    const invited = newcomer()
+    t.equal((await post(app, '/users', invited, { ...headers, ...agent })).statusCode, 201)
+    t.match(await circumstances(invited.email), nowhere, `made by another ${role}`)
+  }
+  const person = await registered(app)
+  await app.database.db
+    .update(oneTimeLinks)
+    .set({ created_at: sql`now() - interval '1 h'` })
+    .where(eq(oneTimeLinks.user_id, person.user.id))
+  await post(app, '/auth/verify-email/resend', undefined, { ...person.headers, ...agent })
+  t.match(await circumstances(person.email), told, 'asked for again by the user')
+})

@@ -206,3 +206,23 @@ test('what is no login at all is 400', async t => {
   })
   t.ok(await aUser(app))
 })
+
+test('ten failures lock, whatever the addresses they come from', async t => {
+  const app = await build(t, { variables: { ...CHEAP, TRUST_PROXY: 'loopback' } })
+  const person = await registered(app)
+  const from = (address: string, password: string) =>
+    login(app, { ...person, password }, { 'x-forwarded-for': address })
+  for (let failure = 1; failure <= 10; failure++) {
+    const address = failure % 2 === 0 ? `203.0.113.${failure}` : `2001:db8:${failure}::1`
+    t.match((await from(address, 'wrong')).json(), { code: 'invalid_credentials' }, address)
+  }
+  t.match((await from('198.51.100.1', person.password)).json(), { status: 429, code: 'account_locked' })
+  t.match((await lettersTo(app, person.email)).at(-1), {
+    template: 'account-locked',
+    data: { failures: 10, ip: '203.0.113.10' },
+  })
+  const { headers } = await aUser(app, 'admin')
+  const url = `/api/v1/audit?owner_id=${person.user.id}&type=login.failed`
+  const { data } = (await app.inject({ url, headers })).json()
+  t.equal(new Set(data.map(({ ip }: { ip: string }) => ip)).size, 10)
+})

@@ -1,7 +1,9 @@
 import { eq, sql } from 'drizzle-orm'
 import { test } from 'tap'
 import { sessions, users } from '../../../src/accounts/tables.ts'
-import { build, listen } from '../../helper.ts'
+import type { App } from '../../../src/app.ts'
+import { newId } from '../../../src/lib/id.ts'
+import { aUser, build, listen } from '../../helper.ts'
 import { bearer, CHEAP, eventsOf, newcomer, post, registered } from './people.ts'
 
 const me = '/api/v1/auth/sessions'
@@ -270,4 +272,157 @@ test('in cookie mode the refresh token is in a cookie and nowhere else', async t
   t.equal((await send('refresh', undefined, { cookie: next, origin })).status, 401)
   t.equal((await send('login', { email: person.email, password: person.password, cookie: true })).status, 200)
   t.ok(app)
+})
+
+test('the list of sessions is walked by cursor', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const person = await registered(app)
+  const stranger = await registered(app)
+  const { db } = app.database
+  const row = { user_id: person.user.id, secret_hash: Buffer.alloc(32) }
+  const expires_at = new Date(Date.now() + 60_000)
+  await db.insert(sessions).values(Array.from({ length: 4 }, () => ({ ...row, expires_at })))
+  await db.insert(sessions).values({ ...row, expires_at: new Date(Date.now() - 1) })
+  const page = async (query: string) => app.inject({ url: `${me}${query}`, headers: person.headers })
+  const whole = await page('')
+  t.strictSame(whole.json().pagination, { per_page: 20, has_next: false, next_cursor: null })
+  t.equal(whole.headers.link, '</api/v1/auth/sessions>; rel="first"')
+  const ids = whole.json().data.map(({ id }: { id: string }) => id)
+  t.equal(ids.length, 5)
+  t.strictSame(ids, [...ids].sort().reverse(), 'newest first')
+
+  const seen: { id: string; current: boolean }[] = []
+  let cursor: string | null = ''
+  while (cursor !== null) {
+    const answer = await page(`?per_page=2${cursor && `&cursor=${cursor}`}`)
+    const { data, pagination } = answer.json()
+    seen.push(...data)
+    cursor = pagination.next_cursor
+    const next = cursor === null ? '' : `, </api/v1/auth/sessions?per_page=2&cursor=${cursor}>; rel="next"`
+    t.equal(answer.headers.link, `</api/v1/auth/sessions?per_page=2>; rel="first"${next}`)
+    await db.insert(sessions).values({ ...row, expires_at })
+  }
+  t.strictSame(
+    seen.map(({ id }) => id),
+    ids,
+  )
+  t.equal(seen.filter(({ current }) => current).length, 1)
+  t.match((await page('?cursor=x')).json(), { status: 400, code: 'invalid_cursor' })
+  t.match((await page('?per_page=101')).json(), { status: 400, code: 'validation_failed' })
+  const theirs = await app.inject({ url: me, headers: stranger.headers })
+  t.equal(theirs.json().data.length, 1)
+})
+
+/** So many sessions of a user, each unused for a minute longer than the one before. */
+async function fill({ database: { db } }: App, user_id: string, count: number): Promise<string[]> {
+  const rows = Array.from({ length: count }, (_, minutes) => ({
+    ...{ id: newId(), user_id, secret_hash: Buffer.alloc(32) },
+    last_used_at: new Date(Date.now() - (minutes + 1) * 60_000),
+    expires_at: new Date(Date.now() + 60_000),
+  }))
+  await db.insert(sessions).values(rows)
+  return rows.map(({ id }) => id)
+}
+
+const sessionsOf = async ({ database: { db } }: App, user_id: string): Promise<string[]> =>
+  (await db.select({ id: sessions.id }).from(sessions).where(eq(sessions.user_id, user_id))).map(
+    ({ id }) => id,
+  )
+
+test('of a hundred sessions, another sign-in ends the one that was unused for longest', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const { email, password, user, headers } = await registered(app)
+  const stranger = await registered(app)
+  const ids = await fill(app, user.id, 99)
+  await app.database.db
+    .update(sessions)
+    .set({ last_used_at: sql`now()` })
+    .where(eq(sessions.id, ids[98] ?? ''))
+  t.equal((await sessionsOf(app, user.id)).length, 100)
+  t.equal((await app.inject({ url: me, headers })).statusCode, 200)
+  const answer = await post(app, '/auth/login', { email, password })
+  t.equal(answer.statusCode, 200)
+  const left = await sessionsOf(app, user.id)
+  t.equal(left.length, 100)
+  t.notOk(left.includes(ids[97] ?? ''), 'the one that was not used')
+  t.ok(left.includes(ids[98] ?? ''), 'not the oldest, which is in use')
+  const admin = await aUser(app, 'admin')
+  const request_id = answer.headers['x-request-id']
+  const audit = await app.inject({ url: `/api/v1/audit?request_id=${request_id}`, headers: admin.headers })
+  const events: { type: string }[] = audit.json().data
+  t.strictSame(events.map(({ type }) => type).sort(), ['session.created', 'session.revoked'])
+  t.match(
+    events.find(({ type }) => type === 'session.revoked'),
+    { subject: { id: ids[97] }, owner_id: user.id, changes: { how: [null, 'limit'] } },
+  )
+  t.equal((await sessionsOf(app, stranger.user.id)).length, 1)
+})
+
+test('whoever is beyond the limit is out with the next request', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const { email, password, user, headers } = await registered(app)
+  const [own = ''] = await sessionsOf(app, user.id)
+  await fill(app, user.id, 99)
+  t.equal((await app.inject({ url: me, headers })).statusCode, 200)
+  await app.database.db
+    .update(sessions)
+    .set({ last_used_at: sql`now() - interval '1 d'` })
+    .where(eq(sessions.id, own))
+  t.equal((await post(app, '/auth/login', { email, password })).statusCode, 200)
+  t.equal((await app.inject({ url: me, headers })).statusCode, 401)
+})
+
+test('parallel sign-ins, sign-outs and refreshes at the limit wait for nobody in a circle', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const { email, password, user } = await registered(app)
+  const first = await Promise.all(
+    Array.from({ length: 10 }, () => post(app, '/auth/login', { email, password })),
+  )
+  await fill(app, user.id, 95)
+  const answers = await Promise.all(
+    first.flatMap((each, number) => {
+      const { refresh_token, access_token } = each.json()
+      return [
+        post(app, '/auth/login', { email, password }),
+        post(app, '/auth/refresh', { refresh_token }),
+        ...(number % 3 === 0 ? [post(app, '/auth/logout', undefined, bearer(access_token))] : []),
+      ]
+    }),
+  )
+  for (const { statusCode } of answers) t.ok([200, 204, 401].includes(statusCode), String(statusCode))
+  const opened = answers.filter(({ statusCode, body }) => statusCode === 200 && body.includes('"user"'))
+  t.equal(opened.length, 10)
+  t.ok((await sessionsOf(app, user.id)).length <= 100)
+  for (const each of opened) {
+    const headers = bearer(each.json().access_token)
+    t.equal(
+      (await app.inject({ url: me, headers })).statusCode,
+      200,
+      'nobody ends the one that has just begun',
+    )
+  }
+})
+
+test('passwords of eight and of 128 characters, and an e-mail of 254, are accepted', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const long = `${newId()}@${'x'.repeat(63)}.${'y'.repeat(63)}.${'z'.repeat(63)}.example.com`
+  const email = (length: number) => `${'e'.repeat(length - long.length)}${long}`
+  for (const [fields, status] of [
+    [{ password: 'x9-horse' }, 201],
+    [{ password: 'x9-hors' }, 400],
+    [{ password: 'correct horse'.padEnd(128, ' battery') }, 201],
+    [{ password: 'correct horse'.padEnd(129, ' battery') }, 400],
+    // Counted in characters, be they of one unit or of two.
+    [{ password: '🐎'.repeat(8) }, 201],
+    [{ password: '🐎'.repeat(128) }, 201],
+    [{ email: email(254) }, 201],
+    [{ email: email(255) }, 400],
+  ] as const) {
+    const person = { ...newcomer(), ...fields }
+    const answer = await post(app, '/auth/register', person)
+    t.equal(answer.statusCode, status, JSON.stringify(fields))
+    if (status !== 201) continue
+    const { password } = person
+    t.equal((await post(app, '/auth/login', { email: person.email, password })).statusCode, 200)
+  }
 })

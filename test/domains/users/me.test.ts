@@ -235,7 +235,9 @@ test('those who are to verify their e-mail can see to it, and read who they are'
     ['GET', `${me}/activity`, undefined, 200],
     ['GET', `${me}/export`, undefined, 200],
     ['PUT', `${me}/email`, { email: `right.${email}`, password }, 202],
-    ['GET', `/api/v1/users/${id}`, undefined, 403],
+    ['GET', `/api/v1/users/${id}`, undefined, 200],
+    ['PUT', `/api/v1/users/${id}`, {}, 200],
+    ['GET', '/api/v1/auth/api-keys', undefined, 403],
   ] as const) {
     t.equal((await send(app, method, url, token, payload)).statusCode, status, `${method} ${url}`)
   }
@@ -248,4 +250,55 @@ test('words that are no id are not taken for one', async t => {
   t.equal(restored.statusCode, 400)
   const posted = await app.inject({ method: 'POST', url: me, headers })
   t.equal(posted.statusCode, 405)
+})
+
+test('an administrator sees of oneself what there is to see of others', async t => {
+  const app = await build(t)
+  const { id, headers } = await aUser(app, 'admin', { last_login_at: new Date('2026-01-02T03:04:05.678Z') })
+  const shown = (await app.inject({ url: `/api/v1/users/${id}`, headers })).json()
+  t.match(shown, { last_login_at: '2026-01-02T03:04:05.678Z', deleted_at: null })
+  const own = await app.inject({ url: me, headers })
+  t.strictSame(own.json(), shown)
+  const changed = await app.inject({ method: 'PATCH', url: me, headers, payload: { first_name: 'Grace' } })
+  t.strictSame(Object.keys(changed.json()).sort(), Object.keys(shown).sort())
+})
+
+test('a link to a new address is dead after a newer one, to whichever address', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const { token, email } = await registered(app)
+  const ask = (to: string) => send(app, 'PUT', `${me}/email`, token, { email: to, password })
+  const follow = async (link: string) =>
+    (await send(app, 'POST', '/api/v1/auth/verify-email', undefined, { token: link })).statusCode
+  const [first, second] = [`first.${email}`, `second.${email}`]
+  const links: string[] = []
+  for (const address of [first, second, second]) {
+    t.equal((await ask(address)).statusCode, 202)
+    links.push(await tokenTo(app, address, 'change-email'))
+  }
+  t.equal(new Set(links).size, 3)
+  const [oldest = '', older = '', newest = ''] = links
+  t.strictSame([await follow(oldest), await follow(older)], [401, 401])
+  t.equal((await send(app, 'GET', me, token)).json().email, email)
+  t.equal(await follow(newest), 204)
+  t.equal((await send(app, 'GET', me, token)).json().email, second)
+})
+
+test('before the e-mail is verified, oneself is all that may be seen, for administrators too', async t => {
+  const app = await build(t, { variables: { REQUIRE_VERIFIED_EMAIL: 'true' } })
+  const other = await aUser(app)
+  const payload = { first_name: 'Grace' }
+  for (const role of ['user', 'admin'] as const) {
+    const { id, headers } = await aUser(app, role)
+    for (const url of [me, `/api/v1/users/${id}`, `/api/v1/users/${id.toUpperCase()}`]) {
+      t.equal((await app.inject({ url, headers })).statusCode, 200, url)
+      t.equal((await app.inject({ method: 'PATCH', url, headers, payload })).statusCode, 200, url)
+    }
+    const refusal = { status: 403, code: role === 'admin' ? 'email_unverified' : 'forbidden' }
+    const url = `/api/v1/users/${other.id}`
+    t.match((await app.inject({ url, headers })).json(), refusal)
+    t.match((await app.inject({ method: 'PATCH', url, headers, payload })).json(), refusal)
+    t.match((await app.inject({ method: 'DELETE', url, headers })).json(), refusal)
+  }
+  const { headers } = await aUser(app, 'admin', { email_verified: true })
+  t.equal((await app.inject({ url: `/api/v1/users/${other.id}`, headers })).statusCode, 200)
 })

@@ -4,6 +4,8 @@ import { userUpdated } from '../../../src/accounts/events.ts'
 import { apiKeys, devices, oneTimeLinks, sessions, users } from '../../../src/accounts/tables.ts'
 import type { App } from '../../../src/app.ts'
 import { inTransaction } from '../../../src/db/transaction.ts'
+import { items } from '../../../src/domains/items/tables.ts'
+import { posts } from '../../../src/domains/posts/tables.ts'
 import { record } from '../../../src/events/record.ts'
 import type { Actor } from '../../../src/lib/actor.ts'
 import { newId } from '../../../src/lib/id.ts'
@@ -149,4 +151,65 @@ test('an export of any length comes whole, in pieces', async t => {
   t.equal(ids.get('session')?.size, 2_001)
   t.equal(ids.get('event')?.size, 2_500)
   await db.delete(users)
+})
+
+test('items and posts are in the export, deleted ones too, newest first, and only one’s own', async t => {
+  const app = await build(t)
+  const { db } = app.database
+  const [user, other] = [await aUser(app), await aUser(app)]
+  const made = (minute: number) => ({ created_at: new Date(Date.UTC(2026, 0, 1, 0, minute)) })
+  // Several of one moment, across the bounds of what is read at once.
+  const moments = Array.from({ length: 250 }, (_, number) => Math.floor(number / 7))
+  const metadata = { colour: 'red', deep: [1, { two: null }] }
+  const fields = { description: 'What it is', price: '12.50', metadata, status: 'archived' as const }
+  for (const { id } of [user, other]) {
+    const owned = id === user.id ? 'own' : 'theirs'
+    await db.insert(items).values(
+      moments.map((minute, n) => ({
+        ...fields,
+        ...made(minute),
+        user_id: id,
+        title: `${owned} item ${n}`,
+      })),
+    )
+    await db.insert(posts).values(
+      moments.map((minute, n) => ({
+        ...made(minute),
+        author_id: id,
+        title: `${owned} post ${n}`,
+        content: 'x'.repeat(n),
+        deleted_at: n === 3 ? new Date() : null,
+      })),
+    )
+  }
+  const answer = await app.inject({ url: `${me}/export`, headers: user.headers })
+  t.equal(answer.statusCode, 200)
+  t.notOk(answer.body.includes('theirs') || answer.body.includes(other.id))
+  const lines: { type: string; data: Record<string, unknown> }[] = answer.body
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line))
+  for (const type of ['item', 'post']) {
+    const rows = lines.filter(line => line.type === type).map(({ data }) => data)
+    t.equal(new Set(rows.map(({ title }) => title)).size, 250)
+    t.equal(rows.length, 250)
+    const order = rows.map(({ created_at, id }) => `${created_at} ${id}`)
+    t.strictSame(order, [...order].sort().reverse(), 'newest first')
+  }
+  t.match(
+    lines.find(({ data }) => data.title === 'own item 0'),
+    {
+      data: {
+        ...fields,
+        user_id: user.id,
+        version: 1,
+        created_at: '2026-01-01T00:00:00.000Z',
+        deleted_at: null,
+      },
+    },
+  )
+  t.match(
+    lines.find(({ data }) => data.title === 'own post 3'),
+    { data: { author_id: user.id, content: 'xxx', deleted_at: /Z$/ } },
+  )
 })

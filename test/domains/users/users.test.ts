@@ -11,6 +11,8 @@ import {
   users,
 } from '../../../src/accounts/tables.ts'
 import type { App } from '../../../src/app.ts'
+import { items } from '../../../src/domains/items/tables.ts'
+import { posts } from '../../../src/domains/posts/tables.ts'
 import type { JobContext } from '../../../src/jobs/job.ts'
 import { systemActor } from '../../../src/lib/actor.ts'
 import { newId } from '../../../src/lib/id.ts'
@@ -453,11 +455,7 @@ test('what was deleted long enough ago is removed, with all that belongs to it',
   }
   t.equal(await traces(old.id), 5)
 
-  const { accounts } = app
-  const { logger } = recordingLogger()
-  const { signal } = new AbortController()
-  const context = { config: accounts.config, database: app.database, logger, actor: systemActor(), signal }
-  await purgeUsers.run({}, context as unknown as JobContext)
+  await purge(app)
   t.equal((await send(app, 'GET', `${path}/${old.id}`, admin)).statusCode, 404)
   t.equal(await traces(old.id), 0)
   for (const { id } of [recent, living]) {
@@ -472,6 +470,13 @@ test('what was deleted long enough ago is removed, with all that belongs to it',
   t.strictSame(events[1]?.[1], {})
 })
 
+async function purge({ accounts, database }: App) {
+  const { logger } = recordingLogger()
+  const { signal } = new AbortController()
+  const context = { config: accounts.config, database, logger, actor: systemActor(), signal }
+  await purgeUsers.run({}, context as unknown as JobContext)
+}
+
 async function leaveTraces({ database: { db } }: App, user_id: string) {
   const expires_at = new Date(Date.now() + 60_000)
   const bytes = sha256(user_id)
@@ -482,3 +487,69 @@ async function leaveTraces({ database: { db } }: App, user_id: string) {
   await db.insert(recoveryCodes).values({ user_id, code_hash: bytes })
   await db.insert(devices).values({ user_id, fingerprint: bytes })
 }
+
+test('several changes at once are one event, called after what weighs most, and it shows them all', async t => {
+  const app = await build(t)
+  const admin = await signedIn(app)
+  const changes = {
+    is_active: [{ is_active: false }, { is_active: [true, false] }],
+    role: [{ role: 'editor' }, { role: ['user', 'editor'] }],
+    email: [{}, {}],
+    last_name: [{ last_name: 'King' }, { last_name: ['Lovelace', 'King'] }],
+  } as const
+  for (const [type, fields] of [
+    ['user.deactivated', ['is_active', 'role', 'email', 'last_name']],
+    ['user.deactivated', ['is_active', 'role']],
+    ['user.deactivated', ['is_active', 'email']],
+    ['user.role_changed', ['role', 'email', 'last_name']],
+    ['user.email_changed', ['email', 'last_name']],
+    ['user.updated', ['last_name']],
+  ] as const) {
+    const user = await aUser(app)
+    const email = `new.${user.email}`
+    const withEmail = fields.some(field => field === 'email')
+    const payload = Object.assign({}, ...fields.map(field => changes[field][0]), withEmail && { email })
+    const shown = Object.assign(
+      {},
+      ...fields.map(field => changes[field][1]),
+      withEmail && { email: [user.email, email] },
+    )
+    const answer = await send(app, 'PATCH', `${path}/${user.id}`, admin, payload)
+    t.equal(answer.statusCode, 200)
+    t.match(answer.json(), { ...payload, version: 2 })
+    t.strictSame(await eventsOf(app, user.id), [[type, shown]], fields.join())
+    const session = await send(app, 'GET', `${path}/me`, user.headers)
+    t.equal(session.statusCode, type === 'user.deactivated' ? 401 : 200)
+  }
+})
+
+test('items and posts go with their user, and not before', async t => {
+  const app = await alone(t, { PURGE_AFTER_DAYS: '30' })
+  const { db } = app.database
+  const admin = await signedIn(app)
+  const [old, restored, living] = [await aUser(app), await aUser(app), await aUser(app)]
+  for (const { id } of [old, restored, living]) {
+    await db.insert(items).values([
+      { user_id: id, title: 'Kept' },
+      { user_id: id, title: 'Deleted', deleted_at: new Date() },
+    ])
+    await db.insert(posts).values({ author_id: id, title: 'Kept', content: 'x' })
+  }
+  const held = async ({ id }: { id: string }) => [
+    await db.$count(items, eq(items.user_id, id)),
+    await db.$count(posts, eq(posts.author_id, id)),
+  ]
+  for (const { id } of [old, restored]) {
+    t.equal((await send(app, 'DELETE', `${path}/${id}`, admin)).statusCode, 204)
+  }
+  await db
+    .update(users)
+    .set({ deleted_at: sql`now() - interval '31 d'` })
+    .where(sql`${users.deleted_at} is not null`)
+  for (const user of [old, restored]) t.strictSame(await held(user), [2, 1], 'they can still come back')
+  t.equal((await send(app, 'POST', `${path}/${restored.id}/restore`, admin)).statusCode, 200)
+  await purge(app)
+  t.equal((await send(app, 'GET', `${path}/${old.id}`, admin)).statusCode, 404)
+  t.strictSame(await held(old), [0, 0])
+  for (const user of [restored, living]) t.strictSame(await held(user), [2, 1])
+})

@@ -74,10 +74,10 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: withHeaders(Type.Union([ref(SignedIn), ref(MfaRequired)]), setsCookie) },
       },
     },
-    async ({ actor, body: { cookie, ...credentials } }, reply) => {
-      const result = await signIn(accounts, actor, credentials)
+    async ({ actor, body }, reply) => {
+      const result = await signIn(accounts, actor, body)
       if ('mfa_required' in result) return reply.header('cache-control', 'no-store').send(result)
-      return reply.send({ ...tokenPair(app, reply, result, cookie), user: result.user })
+      return reply.send({ ...tokenPair(app, reply, result, body.cookie), user: result.user })
     },
   )
 
@@ -92,15 +92,17 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'verifyMfa',
         summary: 'Complete a sign-in by a code',
-        description: 'With the `mfa_token` that `POST /auth/login` answered. A recovery code is good once.',
+        description:
+          'With the `mfa_token` that `POST /auth/login` answered. A recovery code is good once. ' +
+          'Without `cookie`, what the login said of it counts.',
         tags,
         body: ref(MfaCode),
         response: { 200: withHeaders(ref(SignedIn), setsCookie) },
       },
     },
-    async ({ actor, body: { cookie, ...answer } }, reply) => {
-      const opened = await completeSignIn(accounts, actor, answer)
-      return { ...tokenPair(app, reply, opened, cookie), user: opened.user }
+    async ({ actor, body }, reply) => {
+      const { opened, cookie } = await completeSignIn(accounts, actor, body)
+      return { ...tokenPair(app, reply, opened, body.cookie ?? cookie), user: opened.user }
     },
   )
 

@@ -1,0 +1,148 @@
+import { TOTP } from 'otpauth'
+import { test } from 'tap'
+import { newId } from '../src/lib/id.ts'
+import { documentedApi } from './documented.ts'
+import { bearer, CHEAP, newcomer } from './domains/auth/people.ts'
+import { aUser, build } from './helper.ts'
+import { tokenTo } from './mail/letters.ts'
+
+// Real answers against the document: is each status listed, and does each body have the shape that clients expect?
+
+const answered = new Set<string>()
+
+test('signing in and out', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const { call } = await documentedApi(app, answered)
+  const person = newcomer()
+  const { email, password } = person
+  await call(t, 'register', 400, { payload: { email: 'x', color: 'red' } })
+  await call(t, 'register', 201, { payload: { ...person, cookie: true } })
+  await call(t, 'register', 409, { payload: person })
+  await call(t, 'verifyEmail', 401, { payload: { token: 'x' } })
+  await call(t, 'verifyEmail', 204, { payload: { token: await tokenTo(app, email, 'verify-email') } })
+  await call(t, 'forgotPassword', 202, { payload: { email } })
+  await call(t, 'resetPassword', 401, { payload: { token: 'x', password } })
+  await call(t, 'login', 401, { payload: { email, password: 'wrong' } })
+  await call(t, 'login', 200, { payload: { email, password, cookie: true } })
+  const { access_token, refresh_token } = (
+    await call(t, 'login', 200, { payload: { email, password } })
+  ).json()
+  await call(t, 'refresh', 200, { payload: { refresh_token } })
+  await call(t, 'refresh', 200, { headers: bearer(refresh_token) })
+  await call(t, 'refresh', 401)
+  const headers = bearer(access_token)
+  await call(t, 'resendVerification', 204, { headers })
+  const { data } = (await call(t, 'listSessions', 200, { headers })).json()
+  t.equal(data.length, 3)
+  const other = data.find(({ current }: { current: boolean }) => !current)
+  await call(t, 'revokeSession', 204, { headers, path: { id: other.id } })
+  await call(t, 'revokeSession', 404, { headers, path: { id: newId() } })
+  await call(t, 'revokeSession', 400, { headers, path: { id: 'x' } })
+  await call(t, 'revokeOtherSessions', 400, { headers, payload: { foo: 1 } })
+  await call(t, 'revokeOtherSessions', 204, { headers, payload: {} })
+  await call(t, 'logout', 400, { headers, payload: { foo: 1 } })
+  await call(t, 'logout', 204, { headers })
+  await call(t, 'logout', 401)
+})
+
+test('a second factor', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const { call } = await documentedApi(app, answered)
+  const person = newcomer()
+  const { email, password } = person
+  const headers = bearer((await call(t, 'register', 201, { payload: person })).json().access_token)
+  await call(t, 'confirmTotp', 409, { headers, payload: { code: '123456' } })
+  const { secret } = (await call(t, 'enrolTotp', 200, { headers })).json()
+  await call(t, 'confirmTotp', 400, { headers, payload: { code: 'x' } })
+  const code = new TOTP({ secret }).generate()
+  const confirmed = await call(t, 'confirmTotp', 200, { headers, payload: { code } })
+  await call(t, 'enrolTotp', 409, { headers })
+  const { mfa_token } = (await call(t, 'login', 200, { payload: { email, password } })).json()
+  await call(t, 'verifyMfa', 401, { payload: { mfa_token, code: 'x' } })
+  const [recovery] = confirmed.json().recovery_codes
+  await call(t, 'verifyMfa', 200, { payload: { mfa_token, code: recovery } })
+  await call(t, 'replaceRecoveryCodes', 200, { headers, payload: { password } })
+  await call(t, 'disableMfa', 401, { headers, payload: { password: 'wrong' } })
+  await call(t, 'disableMfa', 204, { headers, payload: { password } })
+})
+
+test('API keys', async t => {
+  const app = await build(t)
+  const { call } = await documentedApi(app, answered)
+  const { headers } = await aUser(app)
+  const payload = { name: 'CI', scopes: ['profile:read'] }
+  await call(t, 'createApiKey', 400, { headers, payload: { ...payload, scopes: ['all'] } })
+  const made = (await call(t, 'createApiKey', 201, { headers, payload })).json()
+  const path = { id: made.id }
+  await call(t, 'createApiKey', 403, { headers: { 'x-api-key': made.key }, payload })
+  await call(t, 'getMe', 200, { headers: { 'x-api-key': made.key } })
+  await call(t, 'listApiKeys', 200, { headers })
+  await call(t, 'getApiKey', 200, { headers, path })
+  await call(t, 'getApiKey', 404, { headers, path: { id: newId() } })
+  const expires_at = new Date(Date.now() + 3_600_000).toISOString()
+  await call(t, 'updateApiKey', 200, { headers, path, payload: { expires_at } })
+  await call(t, 'putApiKey', 200, { headers, path, payload: { scopes: ['items:read'] } })
+  await call(t, 'getMe', 403, { headers: { 'x-api-key': made.key } })
+  await call(t, 'rotateApiKey', 200, { headers, path, payload: { overlap_seconds: 60 } })
+  await call(t, 'rotateApiKey', 200, { headers, path })
+  await call(t, 'revokeApiKey', 204, { headers, path })
+  await call(t, 'revokeApiKey', 404, { headers, path })
+})
+
+test('one’s own account', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const { call } = await documentedApi(app, answered)
+  const person = newcomer()
+  const { password } = person
+  const headers = bearer((await call(t, 'register', 201, { payload: person })).json().access_token)
+  await call(t, 'getMe', 401)
+  await call(t, 'getMe', 200, { headers })
+  await call(t, 'updateMe', 400, { headers, payload: { role: 'admin' } })
+  await call(t, 'updateMe', 200, { headers, payload: { first_name: 'Augusta' } })
+  await call(t, 'putMe', 200, { headers, payload: { last_name: 'King' } })
+  await call(t, 'changeEmail', 401, { headers, payload: { email: newcomer().email, password: 'wrong' } })
+  await call(t, 'changeEmail', 202, { headers, payload: { email: newcomer().email, password } })
+  const new_password = 'another correct horse'
+  await call(t, 'changePassword', 204, { headers, payload: { current_password: password, new_password } })
+  await call(t, 'listMyActivity', 400, { headers, query: { cursor: 'x' } })
+  await call(t, 'listMyActivity', 200, { headers, query: { per_page: '1' } })
+  await call(t, 'exportMe', 200, { headers })
+  await call(t, 'deactivateMe', 401, { headers, payload: { password } })
+  await call(t, 'deactivateMe', 204, { headers, payload: { password: new_password } })
+})
+
+test('users and events, for administrators', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const { call } = await documentedApi(app, answered)
+  const { headers } = await aUser(app, 'admin')
+  const other = await aUser(app)
+  await call(t, 'createUser', 403, { payload: { ...newcomer(), role: 'admin' } })
+  await call(t, 'createUser', 201, { payload: newcomer() })
+  const path = { id: (await call(t, 'createUser', 201, { headers, payload: newcomer() })).json().id }
+  await call(t, 'listUsers', 403, { headers: other.headers })
+  await call(t, 'listUsers', 400, { headers, query: { sort_by: 'password_hash' } })
+  const page = (await call(t, 'listUsers', 200, { headers, query: { per_page: '1' } })).json()
+  await call(t, 'listUsers', 200, { headers, query: { cursor: page.pagination.next_cursor } })
+  await call(t, 'getUser', 200, { headers, path })
+  await call(t, 'getUser', 200, { headers: other.headers, path: { id: other.id } })
+  await call(t, 'getUser', 403, { headers: other.headers, path })
+  await call(t, 'getUser', 404, { headers, path: { id: newId() } })
+  await call(t, 'updateUser', 409, { headers, path, payload: { email: other.email } })
+  await call(t, 'updateUser', 200, { headers, path, payload: { tier: 'premium' } })
+  await call(t, 'putUser', 200, { headers, path, payload: { role: 'editor' } })
+  await call(t, 'deleteUser', 204, { headers, path })
+  await call(t, 'getUser', 200, { headers, path })
+  await call(t, 'restoreUser', 400, { headers, path, payload: { foo: 1 } })
+  await call(t, 'restoreUser', 200, { headers, path })
+  await call(t, 'listEvents', 401)
+  await call(t, 'listEvents', 200, { headers, query: { type: 'user.*' } })
+  await call(t, 'exportEvents', 200, { headers })
+  await call(t, 'verifyAudit', 200, { headers })
+  await call(t, 'listJobs', 200, { headers, query: { state: 'created' } })
+  await call(t, 'retryJob', 404, { headers, path: { id: newId() } })
+})
+
+test('each operation that answers with something about users was asked', async t => {
+  const { unanswered } = await documentedApi(await build(t), answered)
+  t.strictSame(unanswered('auth', 'users', 'audit'), [])
+})
