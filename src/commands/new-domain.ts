@@ -21,7 +21,8 @@ const run: Command = async ([name = '']) => {
   appendFileSync(inTree('src/domains/index.ts'), registration(names))
   // The tools see the new files only from a process of their own.
   for (const tool of [
-    ['biome', 'check', '--write', ...Object.keys(files)],
+    // The list of domains too, which is sorted by path.
+    ['biome', 'check', '--write', 'src/domains/index.ts', ...Object.keys(files)],
     ['drizzle-kit', 'generate', '--name', names.snake],
     ['tsx', 'src/cli.ts', 'openapi'],
   ]) {

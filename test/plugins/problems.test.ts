@@ -76,7 +76,7 @@ test('a domain’s problem keeps its status, detail and headers', async t => {
       app.get('/conflict', probe('conflict'), () => {
         throw new Conflict('The name is taken.', { headers: { 'x-hint': 'another' } })
       })
-      app.get('/login', probe('login'), () => {
+      app.get('/login', probe('logMeIn'), () => {
         throw new Unauthenticated('Who are you?')
       })
       app.get('/slow-down', probe('slowDown'), () => {
