@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { packageRoot } from '../src/lib/package.ts'
-import { builtScript } from './built.ts'
+import { nodeArguments } from './built.ts'
 
 export interface Process {
   child: ChildProcess
@@ -29,7 +28,7 @@ export function run(
   variables: Record<string, string>,
   args: string[] = [],
 ): Process {
-  const child = spawn(process.execPath, [join(packageRoot, builtScript(script)), ...args], {
+  const child = spawn(process.execPath, [...nodeArguments(script), ...args], {
     cwd: packageRoot,
     env: { ...inherited, ...variables },
     stdio: ['pipe', 'pipe', 'pipe'],
