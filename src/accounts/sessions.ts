@@ -7,14 +7,13 @@ import type { Actor, Origin } from '../lib/actor.ts'
 import { newId } from '../lib/id.ts'
 import { sha256 } from '../lib/opaque.ts'
 import { Unauthenticated } from '../lib/problems.ts'
-import { newDeviceMail } from '../mail/templates/new-device.ts'
 import type { Accounts } from './accounts.ts'
+import { noteDevice } from './devices.ts'
 import { sessionCreated, sessionReuseDetected, sessionRevoked } from './events.ts'
-import { circumstances } from './notices.ts'
 import { InvalidCredentials, RefreshTokenReused } from './problems.ts'
 import type { RefreshToken } from './refresh-tokens.ts'
 import { type User, userColumns } from './schemas.ts'
-import { devices, sessions, users } from './tables.ts'
+import { sessions, users } from './tables.ts'
 
 /** A session with the tokens that it hands out; the access token is made where the answer is. */
 export interface OpenSession {
@@ -137,32 +136,6 @@ async function endExcess(
     await record(tx, asUser(actor, user_id), sessionRevoked, facts)
   }
   if (ended.length > 0) await principals.forget(tx, user_id)
-}
-
-async function noteDevice(tx: Tx, { mailer }: Accounts, actor: Actor, user: User) {
-  const row = await firstRow<{ known: boolean; others: boolean }>(
-    tx,
-    sql`
-      with before as (select fingerprint from devices where user_id = ${user.id}),
-      seen as (
-        insert into devices (user_id, fingerprint) values (${user.id}, ${fingerprintOf(actor.origin)})
-        on conflict (user_id, fingerprint) do update set last_seen_at = now() returning fingerprint
-      )
-      select exists (select from before join seen using (fingerprint)) as known, exists (select from before) as others`,
-  )
-  // The first device of all is the one that the account was made on.
-  if (row === undefined || row.known || !row.others || !mailer.available) return
-  const data = { first_name: user.first_name, ...circumstances(actor) }
-  await mailer.send(tx, actor, newDeviceMail, { to: user.email, data })
-}
-
-/** The program without its version, which changes every few weeks, and the network without the machine. */
-function fingerprintOf({ ip, user_agent }: Origin): Buffer {
-  const program = (user_agent ?? '').replace(/[\d.]+/g, '')
-  const network = (ip ?? '').includes(':')
-    ? ip?.split(':').slice(0, 3).join(':')
-    : ip?.split('.').slice(0, 2).join('.')
-  return sha256(`${program}\n${network ?? ''}`)
 }
 
 /** A new pair of tokens for one refresh token. */
@@ -295,6 +268,3 @@ export async function deleteSessions(
     .returning({ id: sessions.id })
   return ended.map(({ id }) => id)
 }
-
-export const forgetDevices = (tx: Tx, user_id: string) =>
-  tx.delete(devices).where(eq(devices.user_id, user_id))
