@@ -95,10 +95,10 @@ export async function recordFailure(
   if (locked_until === null) return seconds
   const after = { locked_until, failures: FAILURES }
   await record(tx, actor, accountLocked, { ...about, after })
-  if (user !== undefined && mailer.available) {
+  if (user !== undefined) {
     const data = { first_name: user.first_name, ...circumstances(actor) }
     const lock = { locked_until: locked_until.toISOString(), failures: FAILURES }
-    await mailer.send(tx, actor, accountLockedMail, { to: email, data: { ...data, ...lock } })
+    await mailer.notify(tx, actor, accountLockedMail, { to: email, data: { ...data, ...lock } })
   }
   return null
 }

@@ -21,9 +21,9 @@ export async function noteDevice(tx: Tx, { mailer }: Accounts, actor: Actor, use
       select exists (select from before join seen using (fingerprint)) as known, exists (select from before) as others`,
   )
   // The first device of all is the one that the account was made on.
-  if (row === undefined || row.known || !row.others || !mailer.available) return
+  if (row === undefined || row.known || !row.others) return
   const data = { first_name: user.first_name, ...circumstances(actor) }
-  await mailer.send(tx, actor, newDeviceMail, { to: user.email, data })
+  await mailer.notify(tx, actor, newDeviceMail, { to: user.email, data })
 }
 
 /** The program without its version, which changes every few weeks, and the network without the machine. */

@@ -83,6 +83,8 @@ export async function wasJustSent(tx: Tx, user_id: string, purpose: Purpose): Pr
   return link !== undefined
 }
 
-/** Links that were sent before something changed that they relied on. */
-export const dropLinks = (tx: Tx, user_id: string) =>
-  tx.delete(oneTimeLinks).where(eq(oneTimeLinks.user_id, user_id))
+/** Links that were sent before something changed that they relied on; all of them, or those for these purposes. */
+export const dropLinks = (tx: Tx, user_id: string, purposes?: Purpose[]) =>
+  tx
+    .delete(oneTimeLinks)
+    .where(and(eq(oneTimeLinks.user_id, user_id), purposes && inArray(oneTimeLinks.purpose, purposes)))

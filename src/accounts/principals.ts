@@ -161,7 +161,8 @@ const SESSION = `
  * Also the key before a rotation, while it overlaps; the earlier of both ends counts.
  */
 const API_KEY = `
-  select ${USER}, case u.role when 'admin' then 'user' else u.role end as role, null as session_id, k.id as api_key_id, array_to_string(k.scopes, ',') as scopes,
+  select ${USER}, case u.role when 'admin' then 'user' else u.role end as role,
+    null as session_id, k.id as api_key_id, array_to_string(k.scopes, ',') as scopes,
     extract(epoch from least(k.expires_at, case when k.key_hash = $1 then null else k.previous_expires_at end)
       - now())::float8 as expires_in
   from api_keys k join users u on u.id = k.user_id

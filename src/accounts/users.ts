@@ -173,13 +173,12 @@ async function updateUser(tx: Tx, id: string, values: PgUpdateSetSource<typeof u
 async function moveMail(tx: Tx, accounts: Accounts, actor: Actor, before: User, after: User) {
   await dropLinks(tx, after.id)
   await askToVerify(tx, accounts, actor, after)
-  if (!accounts.mailer.available) return
   const data = {
     first_name: before.first_name,
     new_email: after.email,
     ...circumstances(toldTo(after, actor)),
   }
-  await accounts.mailer.send(tx, actor, emailChangedMail, { to: before.email, data })
+  await accounts.mailer.notify(tx, actor, emailChangedMail, { to: before.email, data })
 }
 
 export const nextVersion = { version: sql`${users.version} + 1`, updated_at: sql`now()` }

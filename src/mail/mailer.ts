@@ -23,11 +23,13 @@ export interface Mailer {
   readonly available: boolean
   /** Puts a mail on the caller's transaction: a worker sends it once that has been committed. */
   send<Data extends TSchema>(tx: Tx, actor: Actor, template: Template<Data>, mail: Mail<Data>): Promise<void>
+  /** The same for what is only told: where mail is off, nobody is. */
+  notify: Mailer['send']
 }
 
 export function createMailer(config: Config): Mailer {
   const available = canSendMail(config)
-  return {
+  const mailer: Mailer = {
     available,
     async send(tx, actor, template, { to, data }) {
       if (!available) throw new Unavailable('This service cannot send mail.')
@@ -42,5 +44,9 @@ export function createMailer(config: Config): Mailer {
       const sealed = sealLetter(config, { id: newId(), to, template: template.name, data })
       await enqueue(tx, actor, sendMail, { sealed })
     },
+    async notify(...mail) {
+      if (available) await mailer.send(...mail)
+    },
   }
+  return mailer
 }

@@ -5,6 +5,7 @@ import { accessDenied } from '../events/access-denied.ts'
 import { record } from '../events/record.ts'
 import type { AccessRules, Principal, Scope, SignedInUser } from '../lib/access.ts'
 import type { Actor } from '../lib/actor.ts'
+import { bearerToken } from '../lib/bearer.ts'
 import { EmailUnverified, Forbidden, InsufficientScope, Unauthenticated } from '../lib/problems.ts'
 import { clientAddress } from './client-address.ts'
 
@@ -148,7 +149,7 @@ function credentialOf({ headers }: FastifyRequest): string | undefined {
   const key = headers['x-api-key']
   if (authorization === undefined) return typeof key === 'string' ? key : undefined
   // Something was sent that is not a token: that is for `authenticate` to refuse.
-  return /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? ''
+  return bearerToken(authorization) ?? ''
 }
 
 function actorOf(this: FastifyRequest): Actor {

@@ -5,7 +5,11 @@ import type { Mailer } from '../../src/mail/mailer.ts'
 import mail from '../../src/plugins/mail.ts'
 import { build, probe, recordingLogger, signedIn } from '../helper.ts'
 
-const mailer = (available: boolean): Mailer => ({ available, send: async () => {} })
+const mailer = (available: boolean): Mailer => ({
+  available,
+  send: async () => {},
+  notify: async () => {},
+})
 
 async function buildWith(t: Test, available: boolean, declare = true) {
   const log = recordingLogger()

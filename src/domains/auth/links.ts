@@ -4,7 +4,7 @@ import { userEmailChanged, userEmailVerified, userPasswordChanged } from '../../
 import { sendResetLink } from '../../accounts/jobs.ts'
 import { dropLinks, findLink, useLink, wasJustSent } from '../../accounts/links.ts'
 import { unlock } from '../../accounts/lockout.ts'
-import { circumstances } from '../../accounts/notices.ts'
+import { circumstances, tellOfPassword } from '../../accounts/notices.ts'
 import { InvalidLink } from '../../accounts/problems.ts'
 import { type User, userColumns } from '../../accounts/schemas.ts'
 import { asUser, deleteSessions } from '../../accounts/sessions.ts'
@@ -22,7 +22,6 @@ import { record } from '../../events/record.ts'
 import { enqueue } from '../../jobs/enqueue.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { emailChangedMail } from '../../mail/templates/email-changed.ts'
-import { passwordChangedMail } from '../../mail/templates/password-changed.ts'
 
 /** Whoever holds the link reads the mail of that address: it is theirs, be it the account's or the one to come. */
 export async function verifyEmail(accounts: Accounts, actor: Actor, token: string): Promise<void> {
@@ -72,8 +71,7 @@ async function tellOldAddress(
   { email: to, first_name }: User,
   new_email: string,
 ) {
-  if (!mailer.available) return
-  await mailer.send(tx, actor, emailChangedMail, {
+  await mailer.notify(tx, actor, emailChangedMail, {
     to,
     data: { first_name, new_email, ...circumstances(actor) },
   })
@@ -120,7 +118,7 @@ export async function resetPassword(
       before: { ...before, how: null },
       after: { ...after, how: 'reset' },
     })
-    await tellOfReset(tx, accounts, actor, before)
+    await tellOfPassword(tx, accounts, actor, before, 'reset')
   })
 }
 
@@ -144,10 +142,4 @@ async function setPassword(tx: Tx, { id, email_verified }: User, password_hash: 
 async function dropForeignMeans(tx: Tx, user_id: string) {
   await tx.delete(apiKeys).where(eq(apiKeys.user_id, user_id))
   await tx.delete(recoveryCodes).where(eq(recoveryCodes.user_id, user_id))
-}
-
-async function tellOfReset(tx: Tx, { mailer }: Accounts, actor: Actor, { email: to, first_name }: User) {
-  if (!mailer.available) return
-  const data = { first_name, how: 'reset' as const, ...circumstances(actor) }
-  await mailer.send(tx, actor, passwordChangedMail, { to, data })
 }

@@ -149,6 +149,8 @@ async function tell(
   { email: to, first_name }: User,
   change: 'enabled' | 'disabled' | 'recovery_codes_replaced',
 ) {
-  if (!mailer.available) return
-  await mailer.send(tx, actor, mfaChangedMail, { to, data: { first_name, change, ...circumstances(actor) } })
+  await mailer.notify(tx, actor, mfaChangedMail, {
+    to,
+    data: { first_name, change, ...circumstances(actor) },
+  })
 }

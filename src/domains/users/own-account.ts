@@ -1,12 +1,12 @@
-import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { Accounts } from '../../accounts/accounts.ts'
 import { demandPassword, demandStillConfirmed } from '../../accounts/checks.ts'
 import { userPasswordChanged } from '../../accounts/events.ts'
-import { makeLink } from '../../accounts/links.ts'
-import { circumstances } from '../../accounts/notices.ts'
+import { dropLinks, makeLink } from '../../accounts/links.ts'
+import { circumstances, tellOfPassword } from '../../accounts/notices.ts'
 import { EmailTaken } from '../../accounts/problems.ts'
 import { deleteSessions } from '../../accounts/sessions.ts'
-import { oneTimeLinks, users } from '../../accounts/tables.ts'
+import { users } from '../../accounts/tables.ts'
 import {
   canonicalEmail,
   changeUser,
@@ -22,7 +22,6 @@ import type { Actor } from '../../lib/actor.ts'
 import { fieldFault } from '../../lib/problems.ts'
 import { changeEmailMail } from '../../mail/templates/change-email.ts'
 import { emailChangeRequestedMail } from '../../mail/templates/email-change-requested.ts'
-import { passwordChangedMail } from '../../mail/templates/password-changed.ts'
 import type { EmailChange, PasswordChange } from './schemas.ts'
 
 // What users do to their own account, with their password.
@@ -58,11 +57,12 @@ export async function changePassword(
     await demandStillConfirmed(tx, confirmation)
     await replaceHash(tx, user_id, password_hash)
     await deleteSessions(tx, { user_id, except })
-    await dropRiskyLinks(tx, user_id)
+    // By which whoever knew the old password could get at the account; one that verifies its e-mail does no harm.
+    await dropLinks(tx, user_id, ['reset_password', 'change_email'])
     await principals.forget(tx, user_id)
     const after = { how: 'changed' }
     await record(tx, actor, userPasswordChanged, { subject_id: user_id, owner_id: user_id, after })
-    await tellOfPassword(tx, accounts, actor, user)
+    await tellOfPassword(tx, accounts, actor, user, 'changed')
   })
 }
 
@@ -74,28 +74,6 @@ const replaceHash = (tx: Tx, id: string, password_hash: string) =>
     .update(users)
     .set({ password_hash, password_changed_at: sql`now()`, ...nextVersion })
     .where(eq(users.id, id))
-
-/** By which whoever knew the old password could get at the account; one that verifies its e-mail does no harm. */
-const dropRiskyLinks = (tx: Tx, user_id: string) =>
-  tx
-    .delete(oneTimeLinks)
-    .where(
-      and(
-        eq(oneTimeLinks.user_id, user_id),
-        inArray(oneTimeLinks.purpose, ['reset_password', 'change_email']),
-      ),
-    )
-
-async function tellOfPassword(
-  tx: Tx,
-  { mailer }: Accounts,
-  actor: Actor,
-  { email: to, first_name }: { email: string; first_name: string },
-) {
-  if (!mailer.available) return
-  const data = { first_name, how: 'changed' as const, ...circumstances(actor) }
-  await mailer.send(tx, actor, passwordChangedMail, { to, data })
-}
 
 /** The e-mail changes when the link that is sent to the new address is followed; the old one is warned now. */
 export async function requestEmailChange(

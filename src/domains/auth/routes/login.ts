@@ -13,6 +13,7 @@ import {
 } from '../../../accounts/problems.ts'
 import { REFRESH_TOKEN_PREFIX } from '../../../accounts/refresh-tokens.ts'
 import { endSession, refreshSession } from '../../../accounts/sessions.ts'
+import { bearerToken } from '../../../lib/bearer.ts'
 import { Unauthenticated } from '../../../lib/problems.ts'
 import { nothing, ref, withHeaders } from '../../../lib/schema.ts'
 import { tokenPair } from '../answers.ts'
@@ -170,6 +171,6 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
 
 /** Sent as Bearer. Many clients send their access token with every request, this one too. */
 function refreshTokenOf({ headers }: FastifyRequest): string | undefined {
-  const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+  const token = bearerToken(headers.authorization)
   return token?.startsWith(REFRESH_TOKEN_PREFIX) ? token : undefined
 }
