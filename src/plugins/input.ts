@@ -3,7 +3,8 @@ import type { IncomingMessage } from 'node:http'
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { parse } from 'secure-json-parse'
+import { parseJson } from '../lib/json.ts'
+import { sha256 } from '../lib/opaque.ts'
 import {
   InvalidText,
   MalformedJson,
@@ -11,7 +12,6 @@ import {
   UnsupportedMediaType,
   UriTooLong,
 } from '../lib/problems.ts'
-import { holdsOnlyText } from '../lib/text.ts'
 
 /** Anything but printable ASCII, and `%`: only such a URL can hold what a decoded one must not. */
 const NEEDS_A_LOOK = /[^\x21-\x24\x26-\x7e]/
@@ -26,6 +26,10 @@ const HOST = /^(\[[0-9a-f:.]+\]|[\w.~-]+)(:\d{1,5})?$/i
 export const NO_FIELDS = Type.Object({}, { additionalProperties: false })
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** A hash of the body's bytes, wherever there is an `Idempotency-Key`: whoever parses a body has to set it. */
+    bodyDigest: Buffer | null
+  }
   interface FastifyContextConfig {
     /** The route does with or without: no body is an empty one. */
     body?: 'optional'
@@ -35,16 +39,20 @@ declare module 'fastify' {
 /** Lets in only what can be read, decoded and stored as text, whatever route it is for. */
 export default fp(
   async app => {
+    app.decorateRequest('bodyDigest', null)
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(
       'application/json',
       { parseAs: 'buffer' },
       async (request: FastifyRequest, body: Buffer) => {
         demandPlainUtf8(request)
-        return parseJson(body)
+        if (request.headers['idempotency-key'] !== undefined) request.bodyDigest = sha256(body)
+        return readBody(body)
       },
     )
     app.addHook('onRoute', route => {
+      // A file is no JSON, and no schema is for it.
+      if (route.config?.upload) return
       const bodiless = route.schema?.body === undefined && [route.method].flat().some(takesBody)
       if (bodiless) route.schema = { ...route.schema, body: NO_FIELDS }
       if (!bodiless && route.config?.body !== 'optional') return
@@ -64,34 +72,19 @@ function fillBody(request: FastifyRequest, _reply: unknown, done: () => void) {
   done()
 }
 
-function demandPlainUtf8({ headers }: FastifyRequest) {
+export function demandPlainUtf8({ headers }: FastifyRequest) {
   const encoding = headers['content-encoding'] || 'identity'
   if (encoding.toLowerCase() !== 'identity')
     throw new UnsupportedMediaType('Compressed bodies are not accepted.')
   const charset = /;\s*charset="?([^";\s]+)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8'
-  if (!/^utf-?8$/i.test(charset)) throw new UnsupportedMediaType('JSON is read in UTF-8 only.')
+  if (!/^utf-?8$/i.test(charset)) throw new UnsupportedMediaType('Bodies are read in UTF-8 only.')
 }
 
-function parseJson(body: Buffer): unknown {
+function readBody(body: Buffer): unknown {
   // Some clients send the header with every request, also where there is nothing to say.
   if (body.length === 0) return undefined
   if (!isUtf8(body)) throw new MalformedJson('The body is not valid UTF-8.')
-  const text = body.toString()
-  const value = readJson(text)
-  // Only an escape can smuggle NUL or a lone surrogate through valid UTF-8 and valid JSON.
-  if (text.includes('\\u') && !holdsOnlyText(value)) {
-    throw new InvalidText('The body contains a NUL character or a lone surrogate.')
-  }
-  return value
-}
-
-function readJson(text: string): unknown {
-  try {
-    return parse(text, { protoAction: 'error', constructorAction: 'error' })
-  } catch {
-    // Not kept as a cause: the parser's message quotes the body.
-    throw new MalformedJson('The body is not valid JSON.')
-  }
+  return parseJson(body.toString(), 'The body')
 }
 
 /** HTTP/1.1 demands exactly one; of several, proxies and we could each believe another. */
