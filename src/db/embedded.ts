@@ -3,6 +3,7 @@ import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
+import { btree_gin } from '@electric-sql/pglite/contrib/btree_gin'
 import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm'
 import { drizzle } from 'drizzle-orm/pglite'
 import { inDataDirectory } from '../lib/data-directory.ts'
@@ -13,7 +14,7 @@ import { lockDirectory } from './directory-lock.ts'
 import type { Database, Db, Following, Listener } from './types.ts'
 
 /** The extensions that migrations may create; on a server they come with Postgres. */
-export const embeddedExtensions = { pg_trgm }
+export const embeddedExtensions = { btree_gin, pg_trgm }
 
 /** An empty database, made by `npm run build`: copying it takes a tenth of the time of making one (2.3 s). */
 export const templateDirectory = join(packageRoot, 'dist', 'embedded-template')
