@@ -12,21 +12,26 @@ import type { Job } from './jobs/job.ts'
 import type { Lifecycle } from './lib/lifecycle.ts'
 import './lib/problem-schema.ts'
 import { allComponents } from './lib/schema.ts'
+import { createVault } from './lib/vault.ts'
+import { secretsOf } from './lib/vault-keys.ts'
 import { createMailer } from './mail/mailer.ts'
 import access from './plugins/access.ts'
 import accessToken, { type AccessTokens } from './plugins/access-token.ts'
 import { createCompilers } from './plugins/compilers.ts'
 import cors from './plugins/cors.ts'
+import idempotency from './plugins/idempotency.ts'
 import input from './plugins/input.ts'
 import lifecycleGate from './plugins/lifecycle.ts'
 import mail from './plugins/mail.ts'
 import openapi from './plugins/openapi.ts'
+import preconditions from './plugins/preconditions.ts'
 import { answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
 import { requestId } from './plugins/request-id.ts'
 import { RequestLog } from './plugins/request-log.ts'
 import routeRules from './plugins/route-rules.ts'
 import securityHeaders from './plugins/security-headers.ts'
 import unknownRoutes from './plugins/unknown-routes.ts'
+import uploads from './plugins/uploads.ts'
 import { answerClientError, answerOnTheWire } from './plugins/wire-problems.ts'
 
 declare module 'fastify' {
@@ -36,6 +41,10 @@ declare module 'fastify' {
     accounts: Accounts
     /** Every kind of job there is. */
     jobs: readonly Job[]
+  }
+  interface FastifyRequest {
+    /** As on the app, for a handler that changes something: see `request.db`. */
+    readonly accounts: Accounts
   }
 }
 
@@ -96,6 +105,12 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   const mailer = createMailer(config)
   const accounts = createAccounts(config, database, mailer)
   app.decorate('accounts', accounts)
+  app.decorateRequest('accounts', {
+    getter() {
+      const { db } = this
+      return db === database.db ? accounts : { ...accounts, database: { ...database, db } }
+    },
+  })
   app.addHook('onClose', () => accounts.principals.end())
   for (const schema of allComponents()) app.addSchema(schema)
 
@@ -105,6 +120,7 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   // Before anything that refuses, so that a page of an allowed origin can read why.
   await app.register(cors, { origins: config.CORS_ORIGINS })
   await app.register(input)
+  await app.register(uploads)
   await app.register(lifecycleGate, { lifecycle })
   await app.register(accessToken, { config })
   await app.register(access, {
@@ -112,6 +128,8 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
     requireVerifiedEmail: config.REQUIRE_VERIFIED_EMAIL,
   })
   await app.register(mail, { mailer })
+  await app.register(idempotency, { vault: createVault(secretsOf(config), 'idempotency') })
+  await app.register(preconditions, { required: config.REQUIRE_IF_MATCH })
   await app.register(openapi, { tags: Object.values(domains).map(domain => domain.tag) })
 
   app.addHook('onListen', compilers.compileAll)

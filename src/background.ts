@@ -1,6 +1,9 @@
 import { expireAccounts, purgeUsers, sendResetLink } from './accounts/jobs.ts'
 import { resealSecrets } from './accounts/reseal.ts'
 import { expireEvents, makePartitions, sealEvents } from './domains/audit/jobs.ts'
+import { purgeItems } from './domains/items/jobs.ts'
+import { purgePosts } from './domains/posts/jobs.ts'
+import { expireIdempotencyKeys } from './idempotency/jobs.ts'
 import type { Job } from './jobs/job.ts'
 import { sendMail } from './mail/send.ts'
 
@@ -8,7 +11,10 @@ import { sendMail } from './mail/send.ts'
 export const jobs: readonly Job[] = [
   expireAccounts,
   expireEvents,
+  expireIdempotencyKeys,
   makePartitions,
+  purgeItems,
+  purgePosts,
   purgeUsers,
   resealSecrets,
   sealEvents,

@@ -161,6 +161,10 @@ export const Environment = Type.Object({
     default: false,
     description: 'Whether a user must have verified the e-mail before anything but the account itself',
   }),
+  REQUIRE_IF_MATCH: Type.Boolean({
+    default: false,
+    description: 'Whether a change must say in If-Match which version it is made to',
+  }),
   PURGE_AFTER_DAYS: Type.Integer({
     default: 30,
     minimum: 1,

@@ -1,8 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { and, eq, isNull, lt, sql } from 'drizzle-orm'
 import { inTransaction } from '../db/transaction.ts'
-import type { Tx } from '../db/types.ts'
-import { record } from '../events/record.ts'
+import { purgeDeleted } from '../events/recorded-purge.ts'
 import { defineJob, PermanentFailure } from '../jobs/job.ts'
 import { createVault } from '../lib/vault.ts'
 import { secretsOf } from '../lib/vault-keys.ts'
@@ -18,7 +17,7 @@ import { devices, loginFailures, oneTimeLinks, sessions, users } from './tables.
 const DEVICE_DAYS = 180
 
 /** In one transaction: a user takes all that is theirs along. */
-const PURGED_AT_ONCE = 20
+const AT_ONCE = 20
 
 const nothing = Type.Object({}, { additionalProperties: false })
 
@@ -71,28 +70,13 @@ export const purgeUsers = defineJob({
   payload: nothing,
   schedule: '37 3 * * *',
   lease_seconds: 120,
-  async run(_payload, { config, database, actor, signal }) {
-    for (;;) {
-      signal.throwIfAborted()
-      const purged = await inTransaction(database.db, async tx => {
-        const ids = await deleteForGood(tx, config.PURGE_AFTER_DAYS)
-        for (const id of ids)
-          await record(tx, actor, userPurged, { subject_id: id, owner_id: id, before: {} })
-        return ids
-      })
-      if (purged.length < PURGED_AT_ONCE) return
-    }
-  },
+  run: (_payload, { config: { PURGE_AFTER_DAYS: days }, database: { db }, actor, signal }) =>
+    purgeDeleted(db, actor, {
+      table: users,
+      owner: users.id,
+      type: userPurged,
+      days,
+      at_once: AT_ONCE,
+      signal,
+    }),
 })
-
-async function deleteForGood(tx: Tx, days: number): Promise<string[]> {
-  const due = tx
-    .select({ id: users.id })
-    .from(users)
-    .where(lt(users.deleted_at, sql`now() - ${days} * interval '1 d'`))
-    .orderBy(users.deleted_at)
-    .limit(PURGED_AT_ONCE)
-    .for('update', { skipLocked: true })
-  const purged = await tx.delete(users).where(sql`${users.id} in ${due}`).returning({ id: users.id })
-  return purged.map(({ id }) => id)
-}

@@ -1,6 +1,6 @@
 import { and, eq, isNull, ne, sql } from 'drizzle-orm'
 import { allRows, firstRow } from '../db/rows.ts'
-import { inTransaction } from '../db/transaction.ts'
+import { inOneStatement, inTransaction } from '../db/transaction.ts'
 import type { Db, Tx } from '../db/types.ts'
 import { record } from '../events/record.ts'
 import type { Actor, Origin } from '../lib/actor.ts'
@@ -162,21 +162,19 @@ function rotate(
   seconds: number,
   { ip, user_agent }: Origin,
 ) {
-  return firstRow<OpenSession['user'] & { generation: number }>(
-    db,
-    sql`
-      update sessions s set
-        generation = ${generation}::int + 1,
-        rotated_at = case when s.generation = ${generation} then now() else s.rotated_at end,
-        last_used_at = now(), expires_at = now() + ${seconds} * interval '1 s',
-        ip = ${ip}, user_agent = ${user_agent}
-      from users u
-      where s.id = ${session_id} and s.secret_hash = ${sha256(secret)} and s.expires_at > now()
-        and (s.generation = ${generation}
-          or (s.generation = ${generation}::int + 1 and s.rotated_at > now() - ${OVERLAP_SECONDS} * interval '1 s'))
-        and u.id = s.user_id and u.is_active and u.deleted_at is null
-      returning s.generation, u.id, u.role`,
-  )
+  const statement = sql`
+    update sessions s set
+      generation = ${generation}::int + 1,
+      rotated_at = case when s.generation = ${generation} then now() else s.rotated_at end,
+      last_used_at = now(), expires_at = now() + ${seconds} * interval '1 s',
+      ip = ${ip}, user_agent = ${user_agent}
+    from users u
+    where s.id = ${session_id} and s.secret_hash = ${sha256(secret)} and s.expires_at > now()
+      and (s.generation = ${generation}
+        or (s.generation = ${generation}::int + 1 and s.rotated_at > now() - ${OVERLAP_SECONDS} * interval '1 s'))
+      and u.id = s.user_id and u.is_active and u.deleted_at is null
+    returning s.generation, u.id, u.role`
+  return inOneStatement(db, inner => firstRow<OpenSession['user'] & { generation: number }>(inner, statement))
 }
 
 /** A token of ours that has been replaced is in two hands, and nobody knows which are the thief's: the session ends. */

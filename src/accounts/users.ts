@@ -5,6 +5,7 @@ import type { Db, Tx } from '../db/types.ts'
 import type { EventType } from '../events/event-type.ts'
 import { record } from '../events/record.ts'
 import { type Actor, systemActor } from '../lib/actor.ts'
+import { demandVersion, NO_PRECONDITION } from '../lib/precondition.ts'
 import { fieldFault, NotFound } from '../lib/problems.ts'
 import { emailChangedMail } from '../mail/templates/email-changed.ts'
 import { verifyEmailMail } from '../mail/templates/verify-email.ts'
@@ -120,9 +121,15 @@ function missing(): never {
 }
 
 /** Locked until the transaction ends, so that what is decided by it stays true. */
-export async function lockUser(tx: Tx, id: string, { deleted = false } = {}): Promise<User> {
+export async function lockUser(
+  tx: Tx,
+  id: string,
+  { deleted = false, precondition = NO_PRECONDITION } = {},
+): Promise<User> {
   const [user] = await tx.select(managedUserColumns).from(users).where(eq(users.id, id)).for('no key update')
-  return user !== undefined && (user.deleted_at !== null) === deleted ? user : missing()
+  if (user === undefined || (user.deleted_at !== null) !== deleted) missing()
+  demandVersion(precondition, user)
+  return user
 }
 
 /** Changes a user; what the change means for sessions and caches comes with it. Nothing to change is no change. */
@@ -132,10 +139,11 @@ export async function changeUser(
   actor: Actor,
   id: string,
   changes: UserChanges,
+  precondition = NO_PRECONDITION,
 ): Promise<User> {
   const losesAdmin = changes.is_active === false || (changes.role !== undefined && changes.role !== 'admin')
   if (losesAdmin) await demandAnotherAdmin(tx, id)
-  const before = await lockUser(tx, id)
+  const before = await lockUser(tx, id, { precondition })
   const values = valuesOf(before, changes)
   const differs = Object.entries(values).some(([field, value]) => before[field as keyof User] !== value)
   if (!differs) return before
@@ -194,17 +202,29 @@ function eventOf(before: User, after: User): EventType<typeof userUpdated.fields
 }
 
 /** Deleted users are kept for a while, with all that is theirs but their sessions, and can be restored. */
-export async function deleteUser(tx: Tx, accounts: Accounts, actor: Actor, id: string): Promise<void> {
+export async function deleteUser(
+  tx: Tx,
+  accounts: Accounts,
+  actor: Actor,
+  id: string,
+  precondition = NO_PRECONDITION,
+): Promise<void> {
   await demandAnotherAdmin(tx, id)
-  const before = await lockUser(tx, id)
+  const before = await lockUser(tx, id, { precondition })
   await updateUser(tx, before.id, { deleted_at: sql`now()` })
   await closeDoors(tx, before.id)
   await accounts.principals.forget(tx, before.id)
   await record(tx, actor, userDeleted, { subject_id: before.id, owner_id: before.id, before })
 }
 
-export async function restoreUser(tx: Tx, accounts: Accounts, actor: Actor, id: string): Promise<User> {
-  const before = await lockUser(tx, id, { deleted: true })
+export async function restoreUser(
+  tx: Tx,
+  accounts: Accounts,
+  actor: Actor,
+  id: string,
+  precondition = NO_PRECONDITION,
+): Promise<User> {
+  const before = await lockUser(tx, id, { deleted: true, precondition })
   const after = await updateUser(tx, before.id, { deleted_at: null })
   await accounts.principals.forget(tx, after.id)
   await record(tx, actor, userRestored, { subject_id: after.id, owner_id: after.id, after })

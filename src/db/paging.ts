@@ -1,6 +1,6 @@
 import { asc, desc, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
-import type { Direction, Found, Slice, SortKey } from '../lib/paging.ts'
+import { type Direction, type Found, MOST_COUNTED, type Slice, type SortKey } from '../lib/paging.ts'
 import type { Db } from './types.ts'
 
 /** Both in one direction, so that one index on (column, id) serves either. */
@@ -38,6 +38,19 @@ const sortable = (column: PgColumn): PgColumn | SQL =>
 export const totalOf = (db: Db, table: PgTable, where: SQL | undefined, { after }: Slice) =>
   (after === undefined ? db.$count(table, where) : sql`null`) as SQL<number | null>
 
+/**
+ * The same, counted no further than what tells that there are more than MOST_COUNTED: so that it takes no longer for a
+ * million rows than for some thousands.
+ */
+export function boundedTotal(db: Db, table: PgTable, where: SQL | undefined): SQL<number> {
+  const counted = db
+    .select({ one: sql`1` })
+    .from(table)
+    .where(where)
+    .limit(MOST_COUNTED + 1)
+  return sql<number>`(select count(*)::int from (${counted}) as counted)`
+}
+
 /** A page beyond the end has no row to bring the total along. */
 export async function withTotal<Row extends { total: number | null }>(
   rows: Row[],
@@ -47,6 +60,12 @@ export async function withTotal<Row extends { total: number | null }>(
   if (after !== undefined) return { rows: rows.map(withoutTotal), total: null }
   const total = rows[0]?.total ?? (offset === 0 ? 0 : await count())
   return { rows: rows.map(withoutTotal), total }
+}
+
+/** A total without the rows of a page. */
+export async function countAlone(db: Db, total: SQL<number>): Promise<number> {
+  const [row] = await db.select({ total }).from(sql`(select 1) as nothing`)
+  return row?.total ?? 0
 }
 
 const withoutTotal = <Row extends { total: number | null }>({ total: _counted, ...row }: Row) => row

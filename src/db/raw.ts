@@ -4,7 +4,7 @@ import type { Db } from './types.ts'
 
 // What Drizzle has no way to run goes to the driver below it.
 
-type Row = Record<string, unknown>
+export type Row = Record<string, unknown>
 type Client = Sql | TransactionSql | PGlite
 
 /**

@@ -1,11 +1,15 @@
 import { isRetryable } from './errors.ts'
+import { executePrepared, type Row } from './raw.ts'
 import type { Db, Tx } from './types.ts'
 
 const ATTEMPTS = 3
 
-type Callback = () => void
+export type Callback = () => void
 
 const callbacksOf = new WeakMap<Db, Callback[]>()
+
+/** Those whose transactions are committed later than they end (see `deferral.ts`). */
+const deferring = new WeakSet<Db>()
 
 /** Runs `work` in a transaction, again when the database ended it for the sake of another one. */
 export async function inTransaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -23,11 +27,28 @@ export async function inTransaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Pr
   return result
 }
 
+/**
+ * For a statement that is a whole change, and so a transaction of its own, which saves the round trips of BEGIN and
+ * COMMIT. Where `db` defers its transactions, it has to be part of one.
+ */
+export const inOneStatement = <T>(db: Db, statement: (db: Db) => Promise<T>): Promise<T> =>
+  deferring.has(db) ? inTransaction(db, statement) : statement(db)
+
+/** The same for SQL text of ours, with its checks and its event in it. */
+export const writeInOneStatement = (db: Db, text: string, values: unknown[]): Promise<Row[]> =>
+  inOneStatement(db, inner => executePrepared(inner, text, values))
+
 /** Has this process do something right after `tx` is committed. It must not throw, because there is no way back then. */
 export function afterCommit(tx: Tx, callback: Callback) {
   const callbacks = callbacksOf.get(tx)
   if (callbacks === undefined) throw new Error('The transaction was not begun by inTransaction.')
   callbacks.push(callback)
+}
+
+/** Has the transactions on `db` leave their callbacks in a list, for whoever commits them. */
+export function deferCallbacks(db: Db, callbacks: Callback[]) {
+  deferring.add(db)
+  callbacksOf.set(db, callbacks)
 }
 
 async function withRetries<T>(transaction: () => Promise<T>): Promise<T> {

@@ -22,34 +22,92 @@ export async function record<Fields extends TObject>(
   tx: Tx,
   actor: Actor,
   type: EventType<Fields>,
-  facts: Facts<Fields>,
+  { owner_id, subject_id, before, after }: Facts<Fields>,
 ): Promise<void> {
-  await executePrepared(tx, INSERT, eventValues(actor, type, facts))
+  const changes = changesBetween(type.fields, before, after)
+  await executePrepared(tx, INSERT, [...eventValues(actor, type), owner_id, subject_id, changes])
 }
 
-const INSERT = `
-  insert into events (
-    id, created_at, type, actor_type, actor_id, owner_id, subject_type, subject_id, request_id, ip, user_agent, changes
-  ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+const COLUMNS =
+  'id, created_at, type, subject_type, actor_type, actor_id, request_id, ip, user_agent, owner_id, subject_id, changes'
 
-function eventValues<Fields extends TObject>(
+const INSERT = `
+  insert into events (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
+
+/** What an event says besides the change itself; the parameters of `insertEvent`. */
+export function eventValues(
   { type: actor_type, id: actor_id, origin }: Actor,
-  { name, subject, fields }: EventType<Fields>,
-  { subject_id, owner_id, before, after }: Facts<Fields>,
+  { name, subject }: EventType,
 ): unknown[] {
   const { request_id, ip, user_agent } = origin
   const id = newId()
   // The same instant, so that the month of an event follows from either.
-  const created_at = timeOfId(id)
-  const changes = changesBetween(fields, before, after)
-  return [
-    ...[id, created_at, name, actor_type, actor_id, owner_id, subject, subject_id],
-    ...[request_id, ip, user_agent, changes],
-  ]
+  return [id, timeOfId(id), name, subject, actor_type, actor_id, request_id, ip, user_agent]
 }
 
+interface RecordedInSql {
+  owner_id: string
+  subject_id: string
+  changes: string
+  /** What these are taken from: one row for each event. */
+  from: string
+  /** Where the change itself tells what kind it is. */
+  type?: string
+}
+
+/**
+ * Records as a part of the very statement that makes the change: one round trip instead of four. Its parts are SQL; its
+ * parameters, from `first` on, are `eventValues`.
+ */
+export function insertEvent(
+  first: number,
+  { owner_id, subject_id, changes, from, type = `$${first + 2}::text` }: RecordedInSql,
+): string {
+  const parameter = (index: number, kind: string) => `$${first + index}::${kind}`
+  return `
+    insert into events (${COLUMNS})
+    select ${parameter(0, 'uuid')}, ${parameter(1, 'timestamptz')}, ${type}, ${parameter(3, 'text')},
+      ${parameter(4, 'text')}, ${parameter(5, 'uuid')}, ${parameter(6, 'text')}, ${parameter(7, 'text')},
+      ${parameter(8, 'text')}, ${owner_id}, ${subject_id}, ${changes}
+    from ${from}`
+}
+
+/** How many parameters `eventValues` are. */
+export const EVENT_VALUES = 9
+
+/** The state of a row, in SQL, as far as events of this type show it. The row has a column for each field. */
+export const stateOf = (row: string, { fields }: EventType): string =>
+  `jsonb_build_object(${Object.keys(fields.properties).map(field => `'${field}', ${row}.${field}`)})`
+
+/**
+ * Records many changes of one type at once, in the order of their subjects. For what is changed by the hundred: a
+ * statement for each would be most of the work.
+ */
+export async function recordAll<Fields extends TObject>(
+  tx: Tx,
+  actor: Actor,
+  type: EventType<Fields>,
+  facts: readonly Facts<Fields>[],
+): Promise<void> {
+  if (facts.length === 0) return
+  const rows = facts.map(({ owner_id, subject_id, before, after }) => {
+    const id = newId()
+    const changes = changesBetween(type.fields, before, after)
+    return { id, created_at: timeOfId(id), owner_id, subject_id, changes }
+  })
+  const [, , ...common] = eventValues(actor, type)
+  await executePrepared(tx, INSERT_ALL, [JSON.stringify(rows), ...common])
+}
+
+const INSERT_ALL = `
+  insert into events (${COLUMNS})
+  select id, created_at, $2, $3, $4, $5, $6, $7, $8, owner_id, subject_id, changes
+  from jsonb_to_recordset($1::jsonb) as rows (
+    id uuid, created_at timestamptz, owner_id uuid, subject_id uuid, changes jsonb
+  )`
+
 /** The fields that differ. Of a change, only what both states mention: a field that was not read has not changed. */
-function changesBetween(
+export function changesBetween(
   { properties }: TObject,
   before: Record<string, unknown> | undefined,
   after: Record<string, unknown> | undefined,

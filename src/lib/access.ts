@@ -51,3 +51,6 @@ export interface Principal {
 
 /** Signed in, not by an API key. */
 export type SignedInUser = Principal & { session_id: string }
+
+/** No API key is one, whosever it is. */
+export const isAdmin = (user: Principal | null): boolean => user?.role === 'admin'

@@ -15,9 +15,14 @@ const MAX_CURSOR_LENGTH = 2_000
 /** The values that a list may be sorted by, and what they look like in a cursor. */
 const kinds = {
   text: isText,
-  moment: (text: string) =>
-    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(text) && !Number.isNaN(Date.parse(text)),
+  moment: isMoment,
   decimal: (text: string) => /^-?\d{1,20}(\.\d{1,10})?$/.test(text),
+}
+
+/** One that has been and is written as we write it: there is no 31st of February for Postgres, and no year 0. */
+function isMoment(text: string): boolean {
+  const time = Date.parse(text)
+  return /^(?!0000)\d{4}-/.test(text) && !Number.isNaN(time) && new Date(time).toISOString() === text
 }
 
 export type Direction = 'asc' | 'desc'
@@ -43,7 +48,15 @@ export interface Slice<Column extends string = string> {
 export interface Found<Row> {
   rows: Row[]
   total: number | null
+  /** Whether it was counted up to one more than MOST_COUNTED, and no further. */
+  bounded?: boolean
 }
+
+/**
+ * So many rows are counted where nobody keeps count. It takes 0.2 ms; 10 000 took 2, and with that the page as long again
+ * as for an owner who has only a hundred.
+ */
+export const MOST_COUNTED = 1_000
 
 interface Asked<Column extends string> {
   sort_by: Column
@@ -60,6 +73,13 @@ export const OffsetPagination = component(
       page: Type.Integer({ minimum: 1 }),
       per_page: Type.Integer({ minimum: 1, maximum: 100 }),
       total: Type.Integer({ minimum: 0, description: 'Entries on all pages.' }),
+      total_is_minimum: Type.Optional(
+        Type.Literal(true, {
+          description:
+            'Only there when there may be more entries than `total`, and `pages`, tell: what is filtered is counted up to ' +
+            '1 000 entries.',
+        }),
+      ),
       pages: Type.Integer({ minimum: 0 }),
       has_next: Type.Boolean(),
       has_prev: Type.Boolean(),
@@ -84,11 +104,13 @@ export const SortedPage = <T extends TSchema>(entry: T) =>
     { description: 'A page of a list.' },
   )
 
-/** Such a page as a route's response, with the header that comes with it. */
-export const sortedPageResponse = <T extends TSchema>(page: T) =>
-  withHeaders(ref(page), {
+/** Such a page as a route's response, or one of several such, with the header that comes with it. */
+export const sortedPageResponse = <T extends TSchema>(page: T, ...others: TSchema[]) => {
+  const response = others.length === 0 ? ref(page) : Type.Union([page, ...others].map(ref))
+  return withHeaders(response as ReturnType<typeof ref<T>>, {
     Link: 'Addresses of the `first`, `prev`, `next` and `last` page, as far as there are such.',
   })
+}
 
 const pageParameters = {
   page: Type.Optional(
@@ -134,16 +156,27 @@ export function sortedList<const Sorts extends Record<string, keyof typeof kinds
 
     page<Row extends { id: string } & { [column in Column]?: string | Date | null }>(
       asked: Asked<Column>,
-      { rows, total }: Found<Row>,
+      { rows, total, bounded = false }: Found<Row>,
     ): { data: Row[]; pagination: Pagination } {
       const { per_page, page = 1, sort_by } = asked
       const found = keysetPage(nameOf(asked), rows, per_page, row => keyText(row.id, row[sort_by] ?? null))
       if (total === null) return found
-      const pages = Math.ceil(total / per_page)
-      const has_prev = previousOf(page, pages) > 0
-      return { data: found.data, pagination: { page, total, pages, has_prev, ...found.pagination } }
+      const numbers = numbersOf(asked, rows.length, total, bounded)
+      const has_prev = previousOf(page, numbers.pages) > 0
+      return { data: found.data, pagination: { ...numbers, has_prev, ...found.pagination } }
     },
   }
+}
+
+function numbersOf({ page = 1, per_page }: Asked<string>, seen: number, counted: number, bounded: boolean) {
+  const numbers = (total: number) => ({ page, total, pages: Math.ceil(total / per_page) })
+  if (!bounded || counted <= MOST_COUNTED) return numbers(counted)
+  const reached = (page - 1) * per_page + seen
+  const isLastPage = seen > 0 && seen <= per_page
+  if (isLastPage) return numbers(reached)
+  // From beyond the end, nobody can tell how far back it is.
+  const least = seen === 0 ? MOST_COUNTED : Math.max(MOST_COUNTED, reached)
+  return { ...numbers(least), total_is_minimum: true as const }
 }
 
 const together = () =>
@@ -189,6 +222,6 @@ export function sortedPageLinks(url: string, pagination: Pagination): string {
     ...numbered('prev', previousOf(page, pages)),
     // Beyond what may be skipped, only the cursor leads on.
     ...(following.length > 0 ? following : next),
-    ...numbered('last', pages),
+    ...(pagination.total_is_minimum ? [] : numbered('last', pages)),
   ].join(', ')
 }

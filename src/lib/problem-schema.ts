@@ -23,6 +23,12 @@ export const ProblemBody = component(
       errors: Type.Optional(
         Type.Array(ProblemFault, { maxItems: 50, description: 'For `validation_failed`: every fault.' }),
       ),
+      results: Type.Optional(
+        Type.Array(Type.Unknown(), {
+          maxItems: 50,
+          description: 'For `batch_failed`: the results of the operations that failed.',
+        }),
+      ),
     },
     { description: 'An answer that is not a success (RFC 9457).' },
   ),

@@ -20,6 +20,8 @@ interface ProblemOptions {
   /** What really happened. Logged, never sent. */
   cause?: unknown
   errors?: ProblemFault[]
+  /** Of a request that asks for several things: what came of those that failed. */
+  results?: readonly object[]
   headers?: Record<string, string>
 }
 
@@ -28,6 +30,7 @@ export interface Problem extends Error {
   definition: ProblemDefinition
   statusCode: number
   errors: ProblemFault[] | undefined
+  results: readonly object[] | undefined
   headers: Record<string, string>
 }
 
@@ -47,11 +50,13 @@ export function defineProblem(definition: ProblemDefinition): ProblemConstructor
     definition = definition
     override statusCode = definition.status
     errors: ProblemFault[] | undefined
+    results: readonly object[] | undefined
     headers: Record<string, string>
 
-    constructor(detail: string, { cause, errors, headers = {} }: ProblemOptions = {}) {
+    constructor(detail: string, { cause, errors, results, headers = {} }: ProblemOptions = {}) {
       super(detail, ...(cause === undefined ? [] : ([{ cause }] as const)))
       this.errors = errors
+      this.results = results
       this.headers = headers
     }
   }

@@ -163,6 +163,14 @@ export const ExpectationFailed = defineProblem({
   remedy: 'Leave the header out.',
 })
 
+export const PreconditionRequired = defineProblem({
+  code: 'precondition_required',
+  status: 428,
+  title: 'Precondition required',
+  explanation: 'This service takes changes only of a version that the caller names (REQUIRE_IF_MATCH).',
+  remedy: 'Read the resource and send its `ETag` as `If-Match`, or `If-Match: *` if any version will do.',
+})
+
 export const RateLimited = defineProblem({
   code: 'rate_limited',
   status: 429,

@@ -52,9 +52,12 @@ export const savedAs = { 'Content-Disposition': 'The name of a file to save it i
 /** A response and the headers that come with it: their names, and what each tells. */
 export const withHeaders = <T extends object>(response: T, headers: Record<string, string>) => ({
   ...response,
-  headers: Object.fromEntries(
-    Object.entries(headers).map(([name, description]) => [name, { type: 'string', description }]),
-  ),
+  headers: {
+    ...(response as { headers?: object }).headers,
+    ...Object.fromEntries(
+      Object.entries(headers).map(([name, description]) => [name, { type: 'string', description }]),
+    ),
+  },
 })
 
 export const isUuid = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)

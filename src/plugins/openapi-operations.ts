@@ -4,20 +4,34 @@ import { NO_FIELDS } from './input.ts'
 import { callersOf, securityOf } from './openapi-access.ts'
 import { type OpenApiDocument, operationsOf } from './openapi-problems.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What the document says of an answer, where the schema that makes it says less. */
+    documented?: { response: Record<number, unknown> }
+  }
+}
+
 /** A route's schema as the document shows it. */
 export function documentedSchema(
-  { body, ...schema }: FastifySchema,
-  { access }: FastifyContextConfig,
+  { body, response, ...schema }: FastifySchema,
+  { access, documented, upload }: FastifyContextConfig,
 ): FastifySchema {
   const description = [schema.description, callersOf(access)].filter(text => text !== undefined).join('\n\n')
   return {
     ...schema,
+    response: { ...Object(response), ...documented?.response },
     // That nothing may be sent is no body to document.
     ...(body !== NO_FIELDS && { body }),
+    ...(upload && { body: { content: filesOf(upload.types) } }),
     ...(description !== '' && { description }),
     security: schema.security ?? securityOf(access),
   }
 }
+
+const filesOf = (types: Record<string, string>) =>
+  Object.fromEntries(
+    Object.entries(types).map(([type, description]) => [type, { schema: { type: 'string', description } }]),
+  )
 
 /** Corrects what the plugin takes for a must: every body, and every parameter that has a default. */
 export function relaxRequired(document: OpenApiDocument, bodyOptional: ReadonlySet<string>) {

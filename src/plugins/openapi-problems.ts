@@ -54,17 +54,20 @@ const headersOfStatus: Record<number, Json> = {
   503: headerRef('Retry-After'),
 }
 
+const headersOfCode: Record<string, Json> = { idempotency_in_progress: headerRef('Retry-After') }
+
 /** Every failure that a route's schemas, its access and its own list can lead to. */
 export function possibleProblems(
   schema: FastifySchema,
   url: string,
   config: FastifyContextConfig,
 ): ProblemConstructor[] {
-  const { access, operational, problems = [] } = config
+  const { access, operational, upload, problems = [] } = config
   const { body, params, querystring, headers: conditions } = schema
   return [
-    ...(body || params || querystring || conditions ? [ValidationFailed] : []),
-    ...(body ? [MalformedJson, PayloadTooLarge, UnsupportedMediaType] : []),
+    ...(body || upload || params || querystring || conditions ? [ValidationFailed] : []),
+    ...(body ? [MalformedJson] : []),
+    ...(body || upload ? [PayloadTooLarge, UnsupportedMediaType] : []),
     InvalidText,
     MalformedRequest,
     ...refusals(access),
@@ -139,7 +142,10 @@ function byStatus(problems: ProblemConstructor[]): Map<number, ProblemDefinition
 function problemResponse(status: number, definitions: ProblemDefinition[]): Json {
   return {
     description: definitions.map(({ code, explanation }) => `\`${code}\`: ${explanation}`).join('\n\n'),
-    headers: { ...headerRef('X-Request-Id'), ...headersOfStatus[status] },
+    headers: Object.assign(
+      { ...headerRef('X-Request-Id'), ...headersOfStatus[status] },
+      ...definitions.map(({ code }) => headersOfCode[code]),
+    ),
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
   }
 }

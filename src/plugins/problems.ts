@@ -38,16 +38,17 @@ export function answerFrameworkError(error: FastifyError, request: FastifyReques
 }
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+  return reply.send(becomeProblem(error, request, reply))
+}
+
+/** Makes a problem of the answer, for which these are the bytes to send. */
+export function becomeProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): Buffer {
   const problem = toProblem(error, request)
   if (problem.statusCode >= 500) request.log.error({ err: problem }, 'request failed')
   reply.problem_code = problem.definition.code
-  reply
-    .code(problem.statusCode)
-    .headers(problemHeaders(problem))
-    .type('application/problem+json')
-    // Bytes, because Fastify would add a charset, which this media type does not have.
-    .send(Buffer.from(problemBody(problem, pathOf(request.url), request.id)))
-  return reply
+  reply.code(problem.statusCode).headers(problemHeaders(problem)).type('application/problem+json')
+  // Bytes, because Fastify would add a charset, which this media type does not have.
+  return Buffer.from(problemBody(problem, pathOf(request.url), request.id))
 }
 
 const frameworkProblems: Record<string, [ProblemConstructor, string]> = {
@@ -99,7 +100,7 @@ function problemHeaders({ statusCode, headers }: Problem): Record<string, string
 }
 
 export function problemBody(
-  { definition, message, errors }: Problem,
+  { definition, message, errors, results }: Problem,
   instance: string | undefined,
   requestId: string,
 ): string {
@@ -113,6 +114,7 @@ export function problemBody(
     code,
     request_id: requestId,
     errors,
+    results,
   })
 }
 

@@ -38,12 +38,17 @@ function routeFaults(app: FastifyInstance, route: RouteOptions): string[] {
   const { schema, config } = route
   const faults: string[] = []
   if (config?.access === undefined) faults.push('config.access')
+  // Whether it is safe to send again is never left open.
+  if (route.method === 'POST' && route.url.startsWith('/api/v1/') && config?.idempotency === undefined) {
+    faults.push('config.idempotency')
+  }
   // Hidden routes belong to a library and are not in the OpenAPI document, but who may call them is still said.
   if (schema?.hide !== true) {
     if (!schema?.operationId) faults.push('schema.operationId')
     if (!schema?.summary) faults.push('schema.summary')
     if (!schema?.tags?.length) faults.push('schema.tags')
     if (!schema?.response) faults.push('schema.response')
+    if (config?.versioned === undefined && tellsVersion(app, schema)) faults.push('config.versioned')
     faults.push(...unboundedNumbers(schema))
     if (schema?.body !== undefined && !isClosed(app, schema.body)) {
       faults.push('schema.body with additionalProperties: false')
@@ -64,13 +69,22 @@ function unboundedNumbers({ params, querystring }: FastifySchema = {}): string[]
   })
 }
 
+/** Whether what it answers is a resource that has versions. */
+function tellsVersion(app: FastifyInstance, schema: FastifySchema | undefined): boolean {
+  return Object.values(Object(schema?.response)).some(response => {
+    const { $ref } = response as { $ref?: string }
+    const { id, version } = Object($ref && Object(app.getSchema(componentIn($ref))).properties)
+    return id !== undefined && version !== undefined
+  })
+}
+
 /** Whether unknown fields of a JSON body are refused rather than dropped or kept. */
 function isClosed(app: FastifyInstance, body: unknown): boolean {
   const { $ref, additionalProperties } = body as { $ref?: string; additionalProperties?: unknown }
-  return $ref === undefined
-    ? additionalProperties === false
-    : isClosed(app, app.getSchema($ref.replace(/#$/, '')))
+  return $ref === undefined ? additionalProperties === false : isClosed(app, app.getSchema(componentIn($ref)))
 }
+
+const componentIn = ($ref: string) => $ref.replace(/#$/, '')
 
 function repeatedNames(routes: RouteOptions[]): string[] {
   const seen = new Set<string>()

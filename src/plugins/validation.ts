@@ -33,7 +33,38 @@ const common = {
   useDefaults: true,
   allowUnionTypes: true,
   /** A sentence for people where a keyword cannot say what is meant, as for a pattern. */
-  keywords: ['x-message', 'example'],
+  keywords: [
+    'x-message',
+    'example',
+    keyword('x-decimals', 'number', hasAtMostDecimals),
+    keyword('x-most-bytes', 'object', hasAtMostBytes),
+    keyword('x-most-levels', 'object', hasAtMostLevels),
+  ],
+}
+
+/** A rule about values of one type that no keyword of JSON Schema can tell. A message of its own goes with it. */
+function keyword(
+  name: string,
+  type: 'number' | 'object',
+  validate: (limit: number, value: unknown) => boolean,
+) {
+  return { keyword: name, type, schemaType: 'number' as const, errors: false, validate }
+}
+
+/** By the number's own shortest notation: dividing would find faults in 0.07. */
+function hasAtMostDecimals(limit: number, value: unknown): boolean {
+  const digits = /^-?\d+(?:\.(\d+))?$/.exec(String(value))
+  return digits !== null && (digits[1] ?? '').length <= limit
+}
+
+function hasAtMostBytes(limit: number, value: unknown): boolean {
+  return Buffer.byteLength(JSON.stringify(value)) <= limit
+}
+
+/** Stops at the limit, so that depth cannot exhaust the call stack. */
+function hasAtMostLevels(limit: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return limit > 0 && Object.values(value).every(child => hasAtMostLevels(limit - 1, child))
 }
 
 const ajv = AjvCompiler()
@@ -101,9 +132,29 @@ const parts = [
 export function validationProblem(request: FastifyRequest): Problem {
   const errors = parts.flatMap(({ part, name, value }) => {
     const validate = request.getValidationFunction(part) as Validate | undefined
-    if (validate === undefined || validate(value(request))) return []
-    return (validate.errors ?? []).map(fault => describeFault(name, fault))
+    return validate === undefined ? [] : faultsIn(name, validate, value(request))
   })
+  return invalid(errors)
+}
+
+/** What is wrong with a part of a request, or with a part of that; nothing if it is valid. */
+function faultsIn(name: ProblemFault['in'], validate: Validate, value: unknown): ProblemFault[] {
+  return validate(value) ? [] : (validate.errors ?? []).map(fault => describeFault(name, fault))
+}
+
+/** Checks what a body holds many of, one by one: a wrong one is not the fault of the others. */
+export type Check = (value: unknown) => Problem | undefined
+
+/** By a schema that is always the same object, so that it is compiled once. */
+export function checkBy(request: FastifyRequest, schema: object): Check {
+  const validate = request.compileValidationSchema(schema as never, 'body') as unknown as Validate
+  return value => {
+    const errors = faultsIn('body', validate, value)
+    return errors.length === 0 ? undefined : invalid(errors)
+  }
+}
+
+function invalid(errors: ProblemFault[]): Problem {
   const count = errors.length === 1 ? 'One field is' : `${errors.length} fields are`
   return new ValidationFailed(`${count} not valid.`, { errors: errors.slice(0, MAX_FAULTS) })
 }
@@ -115,7 +166,7 @@ function describeFault(part: ProblemFault['in'], fault: AjvFault): ProblemFault 
     property === undefined
       ? instancePath
       : `${instancePath}/${escapePointer(String(property).slice(0, LONGEST_NAME))}`
-  return { in: part, pointer, code: keyword, message: describeExpectation(fault) }
+  return { in: part, pointer, code: keyword.replace('x-', ''), message: describeExpectation(fault) }
 }
 
 function describeExpectation({ keyword, params, message, parentSchema }: AjvFault): string {

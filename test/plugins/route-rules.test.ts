@@ -39,6 +39,26 @@ test('a body that takes unknown fields does not boot', async t => {
   t.match(await refusal(t, probe('openRef', { body: { $ref: 'Health#' } })), 'additionalProperties: false')
 })
 
+test('an answer that is a version says so', async t => {
+  const { config, schema } = probe('versioned', { response: { 200: { $ref: 'User#' } } })
+  t.match(await refusal(t, { config, schema }), 'POST /probe lacks config.versioned')
+  for (const versioned of [true, 'optional', 'answer']) {
+    t.equal(await refusal(t, { config: { ...config, versioned }, schema }), undefined)
+  }
+  // It has a version, but of the service.
+  t.equal(await refusal(t, probe('healthy', { response: { 200: { $ref: 'Health#' } } })), undefined)
+})
+
+test('a POST to the API says whether it may carry an Idempotency-Key', async t => {
+  const url = '/api/v1/probe'
+  const { config, schema } = probe('keyed')
+  t.match(await refusal(t, { config, schema }, url), 'POST /api/v1/probe lacks config.idempotency')
+  for (const idempotency of [true, false, { caller: () => undefined }]) {
+    t.equal(await refusal(t, { config: { ...config, idempotency }, schema }, url), undefined)
+  }
+  t.equal(await refusal(t, { config, schema, method: 'PUT' }, url), undefined)
+})
+
 test('a number in a URL has a bound', async t => {
   const querystring = Type.Object({ page: Type.Integer() })
   t.match(await refusal(t, probe('unbounded', { querystring })), 'lacks a maximum for page')

@@ -7,7 +7,7 @@ import { newRecoveryCodes } from '../../accounts/recovery-codes.ts'
 import type { User } from '../../accounts/schemas.ts'
 import { recoveryCodes, users } from '../../accounts/tables.ts'
 import { lockUser, nextVersion } from '../../accounts/users.ts'
-import { inTransaction } from '../../db/transaction.ts'
+import { inOneStatement, inTransaction } from '../../db/transaction.ts'
 import type { Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { Actor } from '../../lib/actor.ts'
@@ -24,11 +24,13 @@ import type { TotpEnrolment } from './mfa-schemas.ts'
 export async function enrolTotp(accounts: Accounts, user_id: string): Promise<TotpEnrolment> {
   const { config, database, vault } = accounts
   const secret = newTotpSecret()
-  const [user] = await database.db
-    .update(users)
-    .set({ totp_secret: vault.seal(secret) })
-    .where(and(eq(users.id, user_id), eq(users.mfa_enabled, false)))
-    .returning({ email: users.email })
+  const [user] = await inOneStatement(database.db, inner =>
+    inner
+      .update(users)
+      .set({ totp_secret: vault.seal(secret) })
+      .where(and(eq(users.id, user_id), eq(users.mfa_enabled, false)))
+      .returning({ email: users.email }),
+  )
   if (user === undefined) throw enabledAlready()
   // By the address that users know the service by: an authenticator holds many, and several may be made with Plinth.
   const issuer = new URL(config.APP_URL).host

@@ -45,7 +45,7 @@ export default {
     app.post(
       '/:id/retry',
       {
-        config: { access: ADMINS, problems: [Conflict] },
+        config: { access: ADMINS, idempotency: true, problems: [Conflict] },
         schema: {
           operationId: 'retryJob',
           summary: 'Run a failed job again, at once and with all its tries',
@@ -54,7 +54,7 @@ export default {
           response: { 200: ref(Job) },
         },
       },
-      async ({ params, actor }) => publicJob(await retry(db, actor, params.id)),
+      async ({ db, params, actor }) => publicJob(await retry(db, actor, params.id)),
     )
 
     app.delete(

@@ -21,7 +21,7 @@ const parts: [type: string, read: (db: Db, user_id: string) => Batches][] = [
   ['api_key', inOne(selectApiKeys)],
   ['device', inOne(selectDevices)],
   ['link', inOne(selectLinks)],
-  ['item', inSmallBatches(selectItems)],
+  ['item', inBatches(selectItems, SMALL_BATCH)],
   ['post', inSmallBatches(selectPosts)],
   ['event', inBatches((db, user_id, before, limit) => listActivity(db, user_id, { before, limit }))],
 ]
@@ -36,13 +36,14 @@ function inOne(read: (db: Db, user_id: string) => PromiseLike<Row[]>) {
 /** For what may be any number; read newest first, each batch from the id on at which the one before ended. */
 function inBatches(
   read: (db: Db, user_id: string, before: string | undefined, limit: number) => PromiseLike<{ id: string }[]>,
+  size = BATCH,
 ) {
   return async function* (db: Db, user_id: string): Batches {
     let before: string | undefined
     for (;;) {
-      const batch = await read(db, user_id, before, BATCH)
+      const batch = await read(db, user_id, before, size)
       yield batch
-      if (batch.length < BATCH) return
+      if (batch.length < size) return
       before = batch.at(-1)?.id
     }
   }

@@ -1,5 +1,6 @@
 import type { Domain } from '../domain.ts'
 import { meRoutes } from './routes/me.ts'
+import { postRoutes } from './routes/posts.ts'
 import { userRoutes } from './routes/users.ts'
 
 export default {
@@ -8,5 +9,6 @@ export default {
   routes: async app => {
     await app.register(meRoutes)
     await app.register(userRoutes)
+    await app.register(postRoutes)
   },
 } satisfies Domain

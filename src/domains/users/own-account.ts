@@ -19,6 +19,7 @@ import type { Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { SignedInUser } from '../../lib/access.ts'
 import type { Actor } from '../../lib/actor.ts'
+import type { Precondition } from '../../lib/precondition.ts'
 import { fieldFault } from '../../lib/problems.ts'
 import { changeEmailMail } from '../../mail/templates/change-email.ts'
 import { emailChangeRequestedMail } from '../../mail/templates/email-change-requested.ts'
@@ -32,10 +33,11 @@ export async function deactivate(
   actor: Actor,
   user_id: string,
   password: string,
+  precondition: Precondition,
 ): Promise<void> {
   const confirmation = await demandPassword(accounts, actor, user_id, password)
   await inTransaction(accounts.database.db, async tx => {
-    await changeUser(tx, accounts, actor, user_id, { is_active: false })
+    await changeUser(tx, accounts, actor, user_id, { is_active: false }, precondition)
     await demandStillConfirmed(tx, confirmation)
   })
 }

@@ -4,17 +4,15 @@ import type { User } from '../../accounts/schemas.ts'
 import { changeUser, createUser, deleteUser, findUser, restoreUser } from '../../accounts/users.ts'
 import { inTransaction } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
-import type { Principal } from '../../lib/access.ts'
+import { isAdmin, type Principal } from '../../lib/access.ts'
 import type { Actor } from '../../lib/actor.ts'
+import type { Precondition } from '../../lib/precondition.ts'
 import { Forbidden, NotFound } from '../../lib/problems.ts'
-import { findManagedUser } from './queries.ts'
+import { countUsers, findManagedUser } from './queries.ts'
 import type { NewUser, UserChanges } from './schemas.ts'
 
 /** What only administrators decide. */
 const MANAGED = ['role', 'is_active', 'tier'] as const satisfies (keyof UserChanges)[]
-
-/** No API key is one, whosever it is. */
-export const isAdmin = (user: Principal | null): boolean => user?.role === 'admin'
 
 /** A user whom an administrator adds, or who adds himself. */
 export async function addUser(
@@ -41,9 +39,16 @@ const forOwner = ({ last_login_at: _login, deleted_at: _deletion, ...user }: Use
 export async function viewUser(db: Db, caller: Principal, id: string): Promise<User> {
   if (!isAdmin(caller)) return findUser(db, id)
   const user = await findManagedUser(db, id)
-  if (user === undefined) throw new NotFound('There is no such user.')
+  if (user === undefined) throw noSuchUser()
   return user
 }
+
+/** Also one who is deleted, as long as the account is kept. */
+export async function demandUser(db: Db, id: string): Promise<void> {
+  if ((await countUsers(db, id)) === 0) throw noSuchUser()
+}
+
+const noSuchUser = () => new NotFound('There is no such user.')
 
 /** By an administrator or that user, who is refused what is not his to decide. */
 export async function editUser(
@@ -52,16 +57,29 @@ export async function editUser(
   caller: Principal,
   id: string,
   changes: UserChanges,
+  precondition: Precondition,
 ): Promise<User> {
   if (!isAdmin(caller)) refuse(['email', ...MANAGED], changes)
-  const user = await inTransaction(accounts.database.db, tx => changeUser(tx, accounts, actor, id, changes))
+  const user = await inTransaction(accounts.database.db, tx =>
+    changeUser(tx, accounts, actor, id, changes, precondition),
+  )
   return isAdmin(caller) ? user : forOwner(user)
 }
 
-export function removeUser(accounts: Accounts, actor: Actor, id: string): Promise<void> {
-  return inTransaction(accounts.database.db, tx => deleteUser(tx, accounts, actor, id))
+export function removeUser(
+  accounts: Accounts,
+  actor: Actor,
+  id: string,
+  precondition: Precondition,
+): Promise<void> {
+  return inTransaction(accounts.database.db, tx => deleteUser(tx, accounts, actor, id, precondition))
 }
 
-export function bringBackUser(accounts: Accounts, actor: Actor, id: string): Promise<User> {
-  return inTransaction(accounts.database.db, tx => restoreUser(tx, accounts, actor, id))
+export function bringBackUser(
+  accounts: Accounts,
+  actor: Actor,
+  id: string,
+  precondition: Precondition,
+): Promise<User> {
+  return inTransaction(accounts.database.db, tx => restoreUser(tx, accounts, actor, id, precondition))
 }

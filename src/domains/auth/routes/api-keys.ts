@@ -54,7 +54,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/api-keys',
     {
-      config: { access, problems: [Conflict] },
+      config: { access, idempotency: true, problems: [Conflict] },
       schema: {
         operationId: 'createApiKey',
         summary: 'Make an API key',
@@ -64,7 +64,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 201: withHeaders(ref(IssuedApiKey), { Location: 'Where the key is looked after.' }) },
       },
     },
-    async ({ actor, user, body, routeOptions: { url } }, reply) => {
+    async ({ accounts, actor, user, body, routeOptions: { url } }, reply) => {
       const created = await createApiKey(accounts, actor, user, body)
       return reply.code(201).header('location', `${url}/${created.id}`).send(created)
     },
@@ -110,7 +110,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/api-keys/:id/rotate',
     {
-      config: { access, body: 'optional', problems: [Conflict] },
+      config: { access, body: 'optional', idempotency: true, problems: [Conflict] },
       schema: {
         operationId: 'rotateApiKey',
         summary: 'Replace an API key by a new one',
@@ -123,7 +123,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(IssuedApiKey) },
       },
     },
-    ({ actor, user, params, body }) =>
+    ({ accounts, actor, user, params, body }) =>
       rotateApiKey(accounts, actor, { ...params, user_id: user.id }, body.overlap_seconds ?? 0),
   )
 

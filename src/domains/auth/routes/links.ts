@@ -8,12 +8,15 @@ const tags = ['auth']
 
 /** What is done by links that were mailed. */
 export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
-  const { accounts } = app
-
   app.post(
     '/verify-email',
     {
-      config: { access: 'public', mail: 'optional', problems: [InvalidLink, EmailTaken] },
+      config: {
+        access: 'public',
+        idempotency: true,
+        mail: 'optional',
+        problems: [InvalidLink, EmailTaken],
+      },
       schema: {
         operationId: 'verifyEmail',
         summary: 'Confirm an e-mail by the token of a link',
@@ -23,7 +26,7 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 204: nothing('The e-mail is verified.') },
       },
     },
-    async ({ actor, body }, reply) => {
+    async ({ accounts, actor, body }, reply) => {
       await verifyEmail(accounts, actor, body.token)
       return reply.code(204).send()
     },
@@ -32,7 +35,7 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/verify-email/resend',
     {
-      config: { access: { unverified: true }, mail: 'required' },
+      config: { access: { unverified: true }, idempotency: true, mail: 'required' },
       schema: {
         operationId: 'resendVerification',
         summary: 'Send the link that verifies the e-mail once more',
@@ -41,7 +44,7 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 204: nothing('It is on its way.') },
       },
     },
-    async ({ actor, user }, reply) => {
+    async ({ accounts, actor, user }, reply) => {
       await resendVerification(accounts, actor, user.id)
       return reply.code(204).send()
     },
@@ -50,7 +53,7 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/forgot-password',
     {
-      config: { access: 'public', mail: 'required' },
+      config: { access: 'public', idempotency: true, mail: 'required' },
       schema: {
         operationId: 'forgotPassword',
         summary: 'Send a link that resets the password',
@@ -60,7 +63,7 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 202: nothing('If there is such an account, the link is on its way.') },
       },
     },
-    async ({ actor, body }, reply) => {
+    async ({ accounts, actor, body }, reply) => {
       await forgotPassword(accounts, actor, body.email)
       return reply.code(202).send()
     },
@@ -69,7 +72,7 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/reset-password',
     {
-      config: { access: 'public', mail: 'optional', problems: [InvalidLink] },
+      config: { access: 'public', idempotency: true, mail: 'optional', problems: [InvalidLink] },
       schema: {
         operationId: 'resetPassword',
         summary: 'Choose a new password by the token of a link',
@@ -79,7 +82,7 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 204: nothing('The password has been changed.') },
       },
     },
-    async ({ actor, body }, reply) => {
+    async ({ accounts, actor, body }, reply) => {
       await resetPassword(accounts, actor, body)
       return reply.code(204).send()
     },

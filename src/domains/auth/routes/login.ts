@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import {
   AccountDisabled,
@@ -13,6 +13,7 @@ import {
 } from '../../../accounts/problems.ts'
 import { REFRESH_TOKEN_PREFIX } from '../../../accounts/refresh-tokens.ts'
 import { endSession, refreshSession } from '../../../accounts/sessions.ts'
+import type { Config } from '../../../config.ts'
 import { bearerToken } from '../../../lib/bearer.ts'
 import { Unauthenticated } from '../../../lib/problems.ts'
 import { nothing, ref, withHeaders } from '../../../lib/schema.ts'
@@ -36,13 +37,17 @@ const setsCookie = { 'Set-Cookie': 'The refresh token, where `cookie` asks for t
 
 /** The ways into a session, from one token to the next, and out. */
 export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
-  const { accounts } = app
-  const { CORS_ORIGINS } = accounts.config
+  const { CORS_ORIGINS } = app.accounts.config
 
   app.post(
     '/register',
     {
-      config: { access: 'public', mail: 'optional', problems: [EmailTaken, RegistrationClosed] },
+      config: {
+        access: 'public',
+        idempotency: true,
+        mail: 'optional',
+        problems: [EmailTaken, RegistrationClosed],
+      },
       schema: {
         operationId: 'register',
         summary: 'Create an account and sign in',
@@ -52,7 +57,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 201: withHeaders(ref(SignedIn), setsCookie) },
       },
     },
-    async ({ actor, body: { cookie, ...fields } }, reply) => {
+    async ({ accounts, actor, body: { cookie, ...fields } }, reply) => {
       const opened = await register(accounts, actor, fields)
       return reply.code(201).send({ ...tokenPair(app, reply, opened, cookie), user: opened.user })
     },
@@ -63,6 +68,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: 'public',
+        idempotency: true,
         mail: 'optional',
         problems: [InvalidCredentials, AccountDisabled, AccountLocked],
       },
@@ -75,7 +81,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: withHeaders(Type.Union([ref(SignedIn), ref(MfaRequired)]), setsCookie) },
       },
     },
-    async ({ actor, body }, reply) => {
+    async ({ accounts, actor, body }, reply) => {
       const result = await signIn(accounts, actor, body)
       if ('mfa_required' in result) return reply.header('cache-control', 'no-store').send(result)
       return reply.send({ ...tokenPair(app, reply, result, body.cookie), user: result.user })
@@ -87,6 +93,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: 'public',
+        idempotency: true,
         mail: 'optional',
         problems: [MfaInvalid, AccountLocked, InvalidCredentials],
       },
@@ -101,7 +108,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: withHeaders(ref(SignedIn), setsCookie) },
       },
     },
-    async ({ actor, body }, reply) => {
+    async ({ accounts, actor, body }, reply) => {
       const { opened, cookie } = await completeSignIn(accounts, actor, body)
       return { ...tokenPair(app, reply, opened, body.cookie ?? cookie), user: opened.user }
     },
@@ -113,6 +120,8 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: 'public',
         body: 'optional',
+        // Requests of several users may differ in nothing but a header.
+        idempotency: { caller: request => refreshTokenOf(request, CORS_ORIGINS) },
         problems: [Unauthenticated, RefreshTokenReused, CsrfFailed],
       },
       schema: {
@@ -133,18 +142,25 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const sent = request.body.refresh_token ?? refreshTokenOf(request)
-      const token = sent ?? readRefreshCookie(request, CORS_ORIGINS)
+      const token = refreshTokenOf(request, CORS_ORIGINS)
       if (token === undefined) throw new Unauthenticated('A refresh token is needed.')
-      const opened = await refreshSession(accounts, request.actor, token)
-      return tokenPair(app, reply, opened, sent === undefined)
+      const opened = await refreshSession(request.accounts, request.actor, token)
+      return tokenPair(app, reply, opened, sentRefreshToken(request) === undefined)
     },
   )
 
   app.post(
     '/logout',
     {
-      config: { access: 'optional', badToken: 'ignored', problems: [CsrfFailed] },
+      config: {
+        access: 'optional',
+        badToken: 'ignored',
+        // Afterwards, nobody can tell any more whose the token was.
+        idempotency: {
+          caller: request => request.headers.authorization ?? readRefreshCookie(request, CORS_ORIGINS),
+        },
+        problems: [CsrfFailed],
+      },
       schema: {
         operationId: 'logout',
         summary: 'End this session',
@@ -159,7 +175,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { user, actor } = request
+      const { accounts, user, actor } = request
       const token = user?.session_id ? undefined : readRefreshCookie(request, CORS_ORIGINS)
       const session = token === undefined ? user : accounts.refreshTokens.read(token)
       await endSession(accounts, actor, session ?? undefined)
@@ -169,8 +185,13 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
   )
 }
 
-/** Sent as Bearer. Many clients send their access token with every request, this one too. */
-function refreshTokenOf({ headers }: FastifyRequest): string | undefined {
+const refreshTokenOf = (request: FastifyRequest, origins: Config['CORS_ORIGINS']): string | undefined =>
+  sentRefreshToken(request) ?? readRefreshCookie(request, origins)
+
+/** In the body, or as Bearer. Many clients send their access token with every request, this one too. */
+function sentRefreshToken({ body, headers }: FastifyRequest): string | undefined {
+  const { refresh_token } = body as Static<typeof RefreshRequest>
+  if (refresh_token !== undefined) return refresh_token
   const token = bearerToken(headers.authorization)
   return token?.startsWith(REFRESH_TOKEN_PREFIX) ? token : undefined
 }

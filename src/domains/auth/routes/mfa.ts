@@ -12,12 +12,10 @@ const passwordProblems = [InvalidCredentials, AccountLocked, Conflict]
 
 /** Turning on and off that a sign-in takes a code as well. */
 export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
-  const { accounts } = app
-
   app.post(
     '/mfa/totp',
     {
-      config: { access, problems: [Conflict] },
+      config: { access, idempotency: true, problems: [Conflict] },
       schema: {
         operationId: 'enrolTotp',
         summary: 'Ask for a secret for an authenticator',
@@ -28,13 +26,13 @@ export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(TotpEnrolment) },
       },
     },
-    ({ user }) => enrolTotp(accounts, user.id),
+    ({ accounts, user }) => enrolTotp(accounts, user.id),
   )
 
   app.post(
     '/mfa/totp/confirm',
     {
-      config: { access, mail: 'optional', problems: [MfaInvalid, Conflict] },
+      config: { access, idempotency: true, mail: 'optional', problems: [MfaInvalid, Conflict] },
       schema: {
         operationId: 'confirmTotp',
         summary: 'Enable MFA by the first code of the authenticator',
@@ -44,7 +42,7 @@ export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(RecoveryCodes) },
       },
     },
-    async ({ actor, user, body }) => ({
+    async ({ accounts, actor, user, body }) => ({
       recovery_codes: await confirmTotp(accounts, actor, user.id, body.code),
     }),
   )
@@ -62,7 +60,7 @@ export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 204: nothing('From now on, the password is enough to sign in.') },
       },
     },
-    async ({ actor, user, body }, reply) => {
+    async ({ accounts, actor, user, body }, reply) => {
       await disableMfa(accounts, actor, user.id, body.password)
       return reply.code(204).send()
     },
@@ -71,7 +69,7 @@ export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/mfa/recovery-codes',
     {
-      config: { access, mail: 'optional', problems: passwordProblems },
+      config: { access, idempotency: true, mail: 'optional', problems: passwordProblems },
       schema: {
         operationId: 'replaceRecoveryCodes',
         summary: 'Replace the recovery codes by ten new ones',
@@ -80,7 +78,7 @@ export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(RecoveryCodes) },
       },
     },
-    async ({ actor, user, body }) => ({
+    async ({ accounts, actor, user, body }) => ({
       recovery_codes: await replaceRecoveryCodes(accounts, actor, user.id, body.password),
     }),
   )

@@ -26,7 +26,7 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/me',
     {
-      config: { access: { ...access, scope: 'profile:read' } },
+      config: { access: { ...access, scope: 'profile:read' }, versioned: true },
       schema: {
         operationId: 'getMe',
         summary: 'Read your own account',
@@ -44,7 +44,7 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
     app.route({
       method,
       url: '/me',
-      config: { access },
+      config: { access, versioned: true },
       schema: {
         operationId,
         summary: 'Change your names',
@@ -52,14 +52,15 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
         body: ref(ProfileChanges),
         response: { 200: ref(User) },
       },
-      handler: ({ actor, user, body }) => editUser(accounts, actor, user, user.id, body),
+      handler: ({ actor, user, body, precondition }) =>
+        editUser(accounts, actor, user, user.id, body, precondition),
     })
   }
 
   app.delete(
     '/me',
     {
-      config: { access, mail: 'optional', problems: [...byPassword, LastAdmin] },
+      config: { access, versioned: true, mail: 'optional', problems: [...byPassword, LastAdmin] },
       schema: {
         operationId: 'deactivateMe',
         summary: 'Deactivate your account',
@@ -69,8 +70,8 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 204: nothing('The account is deactivated.') },
       },
     },
-    async ({ actor, user, body }, reply) => {
-      await deactivate(accounts, actor, user.id, body.password)
+    async ({ actor, user, body, precondition }, reply) => {
+      await deactivate(accounts, actor, user.id, body.password, precondition)
       return reply.code(204).send()
     },
   )

@@ -47,7 +47,13 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '',
     {
-      config: { access: 'optional', mail: 'optional', problems: [EmailTaken, RegistrationClosed, Forbidden] },
+      config: {
+        access: 'optional',
+        idempotency: true,
+        versioned: 'answer',
+        mail: 'optional',
+        problems: [EmailTaken, RegistrationClosed, Forbidden],
+      },
       schema: {
         operationId: 'createUser',
         summary: 'Create an account',
@@ -59,7 +65,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 201: withHeaders(ref(User), { Location: 'Where the user is.' }) },
       },
     },
-    async ({ actor, user: caller, body }, reply) => {
+    async ({ accounts, actor, user: caller, body }, reply) => {
       const user = await addUser(accounts, actor, caller, body)
       return reply.code(201).header('location', `/api/v1/users/${user.id}`).send(user)
     },
@@ -68,7 +74,11 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/:id',
     {
-      config: { access: { ...ADMINS_AND_SELF, scope: 'profile:read' }, problems: [EmailUnverified] },
+      config: {
+        access: { ...ADMINS_AND_SELF, scope: 'profile:read' },
+        versioned: true,
+        problems: [EmailUnverified],
+      },
       schema: {
         operationId: 'getUser',
         summary: 'Read a user',
@@ -90,6 +100,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
       url: '/:id',
       config: {
         access: ADMINS_AND_SELF,
+        versioned: true,
         mail: 'optional',
         problems: [EmailUnverified, EmailTaken, LastAdmin],
       },
@@ -104,14 +115,15 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
         body: ref(UserChanges),
         response: { 200: ref(User) },
       },
-      handler: ({ actor, user: caller, params, body }) => editUser(accounts, actor, caller, params.id, body),
+      handler: ({ actor, user: caller, params, body, precondition }) =>
+        editUser(accounts, actor, caller, params.id, body, precondition),
     })
   }
 
   app.delete(
     '/:id',
     {
-      config: { access: ADMINS, problems: [LastAdmin] },
+      config: { access: ADMINS, versioned: true, problems: [LastAdmin] },
       schema: {
         operationId: 'deleteUser',
         summary: 'Delete a user',
@@ -122,8 +134,8 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 204: nothing('The user is deleted.') },
       },
     },
-    async ({ actor, params }, reply) => {
-      await removeUser(accounts, actor, params.id)
+    async ({ actor, params, precondition }, reply) => {
+      await removeUser(accounts, actor, params.id, precondition)
       return reply.code(204).send()
     },
   )
@@ -131,7 +143,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/:id/restore',
     {
-      config: { access: ADMINS, problems: [EmailTaken] },
+      config: { access: ADMINS, idempotency: true, versioned: 'optional', problems: [EmailTaken] },
       schema: {
         operationId: 'restoreUser',
         summary: 'Bring a deleted user back',
@@ -141,6 +153,6 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(User) },
       },
     },
-    ({ actor, params }) => bringBackUser(accounts, actor, params.id),
+    ({ accounts, actor, params, precondition }) => bringBackUser(accounts, actor, params.id, precondition),
   )
 }

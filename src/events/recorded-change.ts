@@ -1,0 +1,112 @@
+import type { Actor } from '../lib/actor.ts'
+import { type Precondition, preconditionFailed, versionsFor } from '../lib/precondition.ts'
+import type { EventType } from './event-type.ts'
+import { EVENT_VALUES, eventValues, insertEvent, stateOf } from './record.ts'
+
+// A change of one row, the check of its version, and its event, in one statement: a transaction of its own, and one round
+// trip. `before` is the row as it was, locked; `after` what it is now, if anything about it changed.
+
+interface RecordedChange {
+  table: string
+  /** What is answered, and recorded, of `subject`, as which the statement knows the row. */
+  columns: string
+  /** The column that says whose it is. */
+  owner: string
+  /** Which rows there are to be changed, as a condition on `subject`. */
+  among: string
+  /** The new values, which may refer to `subject` and to parameters from FIRST_OWN on. */
+  values: Record<string, string>
+  type: EventType
+  /** Where the change itself tells what kind it is: SQL on `before` and `after`, and for all else the type's name. */
+  typeName?: (plain: string) => string
+  /** What the event shows, where it is more than what differs: SQL on `before` and `after`. */
+  changes?: string
+}
+
+/** The parameter that is the name of the type: the third of `eventValues`. */
+const TYPE_NAME = '$7::text'
+
+/** The number of the first parameter that is the change's own. */
+export const FIRST_OWN = 5 + EVENT_VALUES
+
+export function recordedChange({
+  table,
+  columns,
+  owner,
+  among,
+  values,
+  type,
+  typeName,
+  changes,
+}: RecordedChange): string {
+  const assignments = Object.entries(values).map(([column, value]) => `${column} = ${value}`)
+  const differences = Object.entries(values).map(
+    ([column, value]) => `${value} is distinct from subject.${column}`,
+  )
+  return `
+  with before as (
+    select ${columns}, subject.deleted_at,
+      $2::uuid is null or subject.${owner} = $2::uuid as allowed,
+      ($3::int[] is null or subject.version = any($3::int[])) and subject.version <> all($4::int[]) as fits
+    from ${table} as subject
+    where subject.id = $1::uuid and ${among}
+    for no key update
+  ), after as (
+    update ${table} as subject
+    set ${assignments.join(', ')}, version = subject.version + 1, updated_at = now()
+    from before
+    where subject.id = before.id and before.allowed and before.fits and (${differences.join(' or ')})
+    returning ${columns}, subject.deleted_at, true as allowed, true as fits
+  ), event as (${insertEvent(5, {
+    owner_id: `after.${owner}`,
+    subject_id: 'after.id',
+    changes: changes ?? `changes_between(${stateOf('before', type)}, ${stateOf('after', type)})`,
+    from: 'before, after',
+    ...(typeName !== undefined && { type: typeName(TYPE_NAME) }),
+  })}
+  )
+  select * from after union all select * from before where not exists (select from after)`
+}
+
+/** Which row, whose, and in which version. */
+export interface Target {
+  id: string
+  /** Whose it must be; null for those who may change anybody's. */
+  owner_id: string | null
+  precondition: Precondition
+}
+
+/** The parameters of such a statement, but for the change's own. */
+export function changeValues(
+  { id, owner_id, precondition }: Target,
+  actor: Actor,
+  type: EventType,
+): unknown[] {
+  const { only, except } = versionsFor(precondition, id)
+  return [id, owner_id, only && integers(only), integers(except), ...eventValues(actor, type)]
+}
+
+/** As Postgres writes an array. */
+const integers = (values: readonly number[]) => `{${values.join(',')}}`
+
+export interface ChangeRow extends Record<string, unknown> {
+  /** Whether the caller may change it. */
+  allowed: boolean
+  /** Whether it has the version that the request supposes. */
+  fits: boolean
+}
+
+/** The row that was found, unless it may not be changed. */
+export function demandChanged(
+  row: Record<string, unknown> | undefined,
+  refuse: { missing(): Error; foreign(): Error },
+) {
+  const { allowed, fits, ...rest } = (row ?? throwing(refuse.missing())) as ChangeRow
+  if (!allowed) throw refuse.foreign()
+  if (!fits) throw preconditionFailed()
+  return rest
+}
+
+function throwing(error: Error): never {
+  throw error
+}

@@ -1,0 +1,148 @@
+import { type TSchema, Type } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import {
+  etagOf,
+  isVersioned,
+  matches,
+  NO_PRECONDITION,
+  namesVersion,
+  type Precondition,
+  preconditionFailed,
+  readPrecondition,
+  TAGS_PATTERN,
+} from '../lib/precondition.ts'
+import type { ProblemConstructor } from '../lib/problem.ts'
+import { PreconditionFailed, PreconditionRequired } from '../lib/problems.ts'
+import { nothing, withHeaders } from '../lib/schema.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the caller supposes of the resource: for services, which check it where they change something. */
+    readonly precondition: Precondition
+  }
+  interface FastifyContextConfig {
+    /**
+     * A route about one resource that has versions: its answers carry `ETag`, and conditions are honoured. `optional`: it
+     * demands none even where the service does, because the caller may have no way to know the version; `answer`: it
+     * makes the resource, so that there is nothing yet to lay a condition on.
+     */
+    versioned?: true | 'optional' | 'answer'
+  }
+}
+
+interface PreconditionOptions {
+  /** Whether changes must say which version they are made to. */
+  required: boolean
+}
+
+type Done = (error?: Error | null, payload?: unknown) => void
+
+const tags = (description: string) =>
+  Type.Optional(
+    Type.String({ pattern: TAGS_PATTERN, description, 'x-message': 'must be * or a list of entity tags' }),
+  )
+
+const READ_HEADERS = {
+  'if-match': tags('Answer only if the version is one of these: otherwise 412.'),
+  'if-none-match': tags('Answer only if the version is none of these, which the caller has: otherwise 304.'),
+}
+
+const CHANGE_HEADERS = {
+  'if-match': tags(
+    'Change only what is of one of these versions: the `ETag` of the answer that it rests on.',
+  ),
+  'if-none-match': tags('Change only what is of none of these versions.'),
+}
+
+const ETAG = { ETag: 'The id and version: what `If-Match` and `If-None-Match` compare.' }
+const NOT_MODIFIED = withHeaders(nothing('The caller has this version.'), ETAG)
+
+/** Lets callers say of which version they speak (RFC 9110, section 13), and tells them which one they were given. */
+export default fp(
+  async (app, { required }: PreconditionOptions) => {
+    app.decorateRequest('precondition', { getter: preconditionOf })
+
+    app.addHook('onRoute', route => {
+      const { versioned } = route.config ?? {}
+      if (versioned === undefined) return
+      route.schema = withEtag(route.schema)
+      if (isRead(route)) honourOnRead(route)
+      else if (versioned !== 'answer') honourOnChange(route, versioned === true)
+      route.preSerialization = [...listOf(route.preSerialization), tellVersion]
+    })
+
+    function honourOnChange(route: RouteOptions, demanded: boolean) {
+      const problems = demanded ? [PreconditionFailed, PreconditionRequired] : [PreconditionFailed]
+      addConditions(route, CHANGE_HEADERS, problems)
+      if (demanded && required) route.preHandler = [demandIfMatch, ...listOf(route.preHandler)]
+    }
+  },
+  { name: 'preconditions' },
+)
+
+const listOf = <T>(hooks: T | T[] | undefined): T[] => [hooks ?? []].flat() as T[]
+
+const isRead = ({ method }: RouteOptions) => method === 'GET' || method === 'HEAD'
+
+function honourOnRead(route: RouteOptions) {
+  addConditions(route, READ_HEADERS, [PreconditionFailed])
+  const { response } = route.schema ?? {}
+  route.schema = { ...route.schema, response: { ...Object(response), 304: NOT_MODIFIED } }
+  route.preSerialization = [...listOf(route.preSerialization), compareVersion]
+  // Behind the handler that Fastify gives HEAD, which counts the bytes of a body.
+  route.onSend = [...listOf(route.onSend), sparePayload]
+}
+
+/** Besides the headers and problems that the route has anyhow. */
+function addConditions(
+  route: RouteOptions,
+  conditions: Record<string, TSchema>,
+  refusals: ProblemConstructor[],
+) {
+  const { properties, ...headers } = Object(route.schema?.headers)
+  const all = { type: 'object', ...headers, properties: { ...properties, ...conditions } }
+  route.schema = { ...route.schema, headers: all }
+  route.config = { ...route.config, problems: [...(route.config?.problems ?? []), ...refusals] }
+}
+
+function withEtag(schema: FastifySchema = {}): FastifySchema {
+  const responses = Object.entries(Object(schema.response)).map(([status, response]) => {
+    const empty = Object(response).type === 'null'
+    return [status, empty ? response : withHeaders(Object(response), ETAG)]
+  })
+  return { ...schema, response: Object.fromEntries(responses) }
+}
+
+/** Where the headers were validated, which is where they count. */
+function preconditionOf(this: FastifyRequest): Precondition {
+  const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = this.headers
+  if (ifMatch === undefined && ifNoneMatch === undefined) return NO_PRECONDITION
+  const { versioned = 'answer' } = this.routeOptions.config
+  return versioned === 'answer' ? NO_PRECONDITION : readPrecondition(ifMatch, ifNoneMatch)
+}
+
+/** Before serialisation, because the answer is still an object, and what the caller has need not be serialised. */
+function compareVersion(request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
+  const { precondition } = request
+  if (precondition === NO_PRECONDITION || !isVersioned(payload)) return done(null, payload)
+  if (!matches(precondition, payload)) return done(preconditionFailed())
+  if (namesVersion(precondition, payload)) reply.code(304)
+  done(null, payload)
+}
+
+function tellVersion(_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
+  if (isVersioned(payload)) reply.header('etag', etagOf(payload))
+  done(null, payload)
+}
+
+function sparePayload(_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
+  if (reply.statusCode !== 304) return done(null, payload)
+  reply.removeHeader('content-type').removeHeader('content-length')
+  done(null, null)
+}
+
+function demandIfMatch({ headers }: FastifyRequest, _reply: unknown, done: (error?: Error) => void) {
+  if (headers['if-match'] !== undefined) return done()
+  done(new PreconditionRequired('Say in If-Match which version you want to change.'))
+}
