@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { newApiKey, shownPart } from '../src/accounts/api-key-format.ts'
 import { apiKeys } from '../src/accounts/tables.ts'
 import type { App } from '../src/app.ts'
+import { posts } from '../src/domains/posts/tables.ts'
 import { type Role, SCOPES, type Scope } from '../src/lib/access.ts'
 import { newId } from '../src/lib/id.ts'
 import { sha256 } from '../src/lib/opaque.ts'
@@ -12,8 +13,9 @@ import { aUser, build } from './helper.ts'
 /**
  * Who may call what, said a second time and independently of the routes. `everybody`: nobody is asked. `anybody`: nobody
  * need say who they are, but whoever does must be right. `users`: with a session. A scope: those, and keys that have it.
- * `own or admins`: the `id` in the path is the caller's. A refresh token is none of what these callers have; a session is
- * ended by itself, or by a refresh token.
+ * `own or admins`: the `id` in the path is the caller's. `author or editors`: the post in the path is the caller's, who
+ * may send a key as well. A refresh token is none of what these callers have; a session is ended by itself, or by a
+ * refresh token.
  */
 type Who =
   | 'a refresh token'
@@ -23,6 +25,7 @@ type Who =
   | 'users'
   | Scope
   | 'own or admins'
+  | 'author or editors'
   | 'admins'
 
 const table: Record<string, Who> = {
@@ -73,6 +76,28 @@ const table: Record<string, Who> = {
   deleteUser: 'admins',
   restoreUser: 'admins',
 
+  listItems: 'items:read',
+  getItemStats: 'items:read',
+  exportItems: 'items:read',
+  getItem: 'items:read',
+  createItem: 'items:write',
+  updateItem: 'items:write',
+  putItem: 'items:write',
+  deleteItem: 'items:write',
+  publishItem: 'items:write',
+  archiveItem: 'items:write',
+  restoreItem: 'items:write',
+  batchItems: 'items:write',
+  importItems: 'items:write',
+
+  listPosts: 'everybody',
+  listUserPosts: 'everybody',
+  createPost: 'posts:write',
+  getPost: 'everybody',
+  updatePost: 'author or editors',
+  putPost: 'author or editors',
+  deletePost: 'author or editors',
+
   listEvents: 'admins',
   exportEvents: 'admins',
   verifyAudit: 'admins',
@@ -121,12 +146,16 @@ const isScope = (who: Who): who is Scope => SCOPES.includes(who as Scope)
 
 function asUser(who: Who): Outcome {
   if (who === 'a refresh token') return 401
-  return who === 'admins' || who === 'own or admins' ? 403 : 'passes'
+  return who === 'admins' || who === 'own or admins' || who === 'author or editors' ? 403 : 'passes'
 }
+const asAuthor = (who: Who): Outcome =>
+  who === 'own or admins' || who === 'author or editors' ? 'passes' : asUser(who)
+const asEditor = (who: Who): Outcome => (who === 'author or editors' ? 'passes' : asUser(who))
 const asKey =
-  (scopes: readonly Scope[]) =>
+  (scopes: readonly Scope[], role: Role = 'user') =>
   (who: Who): Outcome => {
     if (who === 'a refresh token' || who === 'a session') return 401
+    if (who === 'author or editors') return scopes.includes('posts:write') && role !== 'user' ? 'passes' : 403
     return isPublic(who) || (isScope(who) && scopes.includes(who)) ? 'passes' : 403
   }
 const asNobody = (who: Who): Outcome => (isPublic(who) ? 'passes' : 401)
@@ -142,12 +171,13 @@ const callers = (pendingToken: string): Caller[] => [
     name: 'a user, of their own',
     call: session('user'),
     own: true,
-    outcome: who => (who === 'own or admins' ? 'passes' : asUser(who)),
+    outcome: asAuthor,
   },
-  { name: 'an editor', call: session('editor'), outcome: asUser },
+  { name: 'an editor', call: session('editor'), outcome: asEditor },
   { name: 'an admin', call: session('admin'), outcome: who => (who === 'a refresh token' ? 401 : 'passes') },
   { name: 'a key with every scope', call: key('user', SCOPES), outcome: asKey(SCOPES) },
   { name: 'a key with another scope', call: key('user', [UNRELATED]), outcome: asKey([UNRELATED]) },
+  { name: 'an editor’s key', call: key('editor', SCOPES), outcome: asKey(SCOPES, 'editor') },
   { name: 'an admin’s key', call: key('admin', SCOPES), outcome: asKey(SCOPES) },
   { name: 'who has yet to send a code', call: bearer(pendingToken), outcome: asImpostor },
   { name: 'a forged token', call: bearer('x.y.z'), outcome: asImpostor },
@@ -166,10 +196,15 @@ test('every operation lets in whom it should, and nobody else', async t => {
       const who = table[operation.operationId]
       if (who === undefined) continue
       const { headers, id } = await caller.call(app)
+      const isPost = who === 'author or editors'
+      const author = isPost && !caller.own ? (await aUser(app)).id : id
+      const subject = isPost ? await aPost(app, author) : caller.own ? id : newId()
       const answer = await app.inject({
         method: operation.method,
-        url: operation.path.replace(/\{\w+\}/g, caller.own ? id : newId()),
+        url: operation.path.replace(/\{\w+\}/g, subject),
         headers,
+        // Whose it is, only the handler knows, which wants to be reached.
+        ...(isPost && operation.method !== 'DELETE' && { payload: {} }),
       })
       const expected = caller.outcome(who)
       const name = `${caller.name}: ${operation.operationId}`
@@ -183,6 +218,12 @@ test('every operation lets in whom it should, and nobody else', async t => {
 function outcomeOf({ statusCode, body }: { statusCode: number; body: string }): Outcome {
   const refusal = /"code":"(unauthenticated|forbidden|insufficient_scope)"/.test(body)
   return refusal && (statusCode === 401 || statusCode === 403) ? statusCode : 'passes'
+}
+
+async function aPost({ database: { db } }: App, author_id: string): Promise<string> {
+  const id = newId()
+  await db.insert(posts).values({ id, author_id, title: 'x', content: 'x' })
+  return id
 }
 
 async function operationsOf(app: App): Promise<Operation[]> {

@@ -96,7 +96,10 @@ test('one’s own account', async t => {
   const { password } = person
   const headers = bearer((await call(t, 'register', 201, { payload: person })).json().access_token)
   await call(t, 'getMe', 401)
-  await call(t, 'getMe', 200, { headers })
+  const { etag } = (await call(t, 'getMe', 200, { headers })).headers
+  await call(t, 'getMe', 304, { headers: { ...headers, 'if-none-match': `W/${etag}` } })
+  await call(t, 'getMe', 412, { headers: { ...headers, 'if-match': '"x"' } })
+  await call(t, 'putMe', 412, { headers: { ...headers, 'if-none-match': String(etag) }, payload: {} })
   await call(t, 'updateMe', 400, { headers, payload: { role: 'admin' } })
   await call(t, 'updateMe', 200, { headers, payload: { first_name: 'Augusta' } })
   await call(t, 'putMe', 200, { headers, payload: { last_name: 'King' } })
@@ -109,6 +112,80 @@ test('one’s own account', async t => {
   await call(t, 'exportMe', 200, { headers })
   await call(t, 'deactivateMe', 401, { headers, payload: { password } })
   await call(t, 'deactivateMe', 204, { headers, payload: { password: new_password } })
+})
+
+test('items', async t => {
+  const app = await build(t)
+  const { call } = await documentedApi(app, answered)
+  const [{ id: user_id, headers }, other] = [await aUser(app), await aUser(app)]
+  const payload = { title: 'Lamp', price: 12.5, metadata: { color: 'red' } }
+  await call(t, 'createItem', 401, { payload })
+  await call(t, 'createItem', 400, { headers, payload: { price: '1.234' } })
+  const made = await call(t, 'createItem', 201, { headers, payload })
+  const path = { id: made.json().id }
+  const etag = String(made.headers.etag)
+  await call(t, 'getItem', 200, { headers, path })
+  await call(t, 'getItem', 304, { path, headers: { ...headers, 'if-none-match': etag } })
+  await call(t, 'getItem', 404, { path, headers: other.headers })
+  await call(t, 'updateItem', 200, { headers, path, payload: { description: 'Brass.' } })
+  await call(t, 'putItem', 412, { path, headers: { ...headers, 'if-match': etag }, payload: {} })
+  await call(t, 'putItem', 200, { headers, path, payload: { description: null } })
+  await call(t, 'publishItem', 200, { headers, path })
+  await call(t, 'archiveItem', 200, { headers, path })
+  await call(t, 'archiveItem', 400, { headers, path, payload: { foo: 1 } })
+  await call(t, 'createItem', 201, { headers, payload: { title: 'Lampshade' } })
+  const page = (await call(t, 'listItems', 200, { headers, query: { per_page: '1' } })).json()
+  await call(t, 'listItems', 200, { headers, query: { cursor: page.pagination.next_cursor } })
+  await call(t, 'listItems', 200, { headers, query: { fields: 'title,metadata', 'metadata.color': 'red' } })
+  await call(t, 'listItems', 400, { headers, query: { cursor: 'x' } })
+  await call(t, 'listItems', 403, { headers: other.headers, query: { user_id } })
+  await call(t, 'getItemStats', 200, { headers })
+  await call(t, 'exportItems', 200, { headers, query: { search: 'lamp' } })
+  await call(t, 'exportItems', 403, { headers: other.headers, query: { user_id } })
+  const ndjson = { 'content-type': 'application/x-ndjson' }
+  await call(t, 'importItems', 200, { headers: { ...headers, ...ndjson }, payload: { title: 'Bulb' } })
+  await call(t, 'importItems', 200, { headers: { ...headers, ...ndjson }, payload: { title: '' } })
+  const operations = [
+    { op: 'delete', id: newId() },
+    { op: 'create', data: { title: 5 } },
+  ]
+  await call(t, 'batchItems', 400, { headers, payload: { operations: [] } })
+  await call(t, 'batchItems', 422, { headers, payload: { operations } })
+  await call(t, 'batchItems', 200, { headers, payload: { operations, atomic: false } })
+  await call(t, 'batchItems', 200, { headers, payload: { operations: [{ op: 'create', data: payload }] } })
+  await call(t, 'deleteItem', 204, { headers, path })
+  await call(t, 'deleteItem', 404, { headers, path })
+  await call(t, 'restoreItem', 200, { headers, path })
+  await call(t, 'restoreItem', 404, { path, headers: other.headers })
+})
+
+test('posts', async t => {
+  const app = await build(t)
+  const { call } = await documentedApi(app, answered)
+  const [{ id, headers }, other] = [await aUser(app), await aUser(app)]
+  const payload = { title: 'On lamps', content: 'They give light.' }
+  await call(t, 'createPost', 401, { payload })
+  await call(t, 'createPost', 400, { headers, payload: { title: '' } })
+  const made = await call(t, 'createPost', 201, { headers, payload })
+  await call(t, 'createPost', 201, { headers: { ...headers, 'idempotency-key': 'second' }, payload })
+  const path = { id: made.json().id }
+  const etag = String(made.headers.etag)
+  await call(t, 'getPost', 200, { path })
+  await call(t, 'getPost', 304, { path, headers: { 'if-none-match': etag } })
+  await call(t, 'getPost', 404, { path: { id: newId() } })
+  await call(t, 'updatePost', 403, { path, headers: other.headers, payload: {} })
+  await call(t, 'updatePost', 200, { path, headers, payload: { title: 'On old lamps' } })
+  await call(t, 'putPost', 412, { path, headers: { ...headers, 'if-match': etag }, payload: {} })
+  await call(t, 'putPost', 200, { path, headers, payload: { content: 'No more.' } })
+  const page = (await call(t, 'listPosts', 200, { query: { per_page: '1', search: 'LAMPS' } })).json()
+  await call(t, 'listPosts', 200, { query: { cursor: page.pagination.next_cursor, author_id: id } })
+  await call(t, 'listPosts', 400, { query: { cursor: 'x' } })
+  await call(t, 'listUserPosts', 200, { path: { id } })
+  await call(t, 'listUserPosts', 200, { path: { id: other.id }, query: { search: 'lamps' } })
+  await call(t, 'listUserPosts', 404, { path })
+  await call(t, 'deletePost', 403, { path, headers: other.headers })
+  await call(t, 'deletePost', 204, { path, headers })
+  await call(t, 'deletePost', 404, { path, headers })
 })
 
 test('users and events, for administrators', async t => {
@@ -144,5 +221,5 @@ test('users and events, for administrators', async t => {
 
 test('each operation that answers with something about users was asked', async t => {
   const { unanswered } = await documentedApi(await build(t), answered)
-  t.strictSame(unanswered('auth', 'users', 'audit'), [])
+  t.strictSame(unanswered('auth', 'users', 'items', 'posts', 'audit'), [])
 })

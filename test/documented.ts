@@ -26,7 +26,15 @@ interface Operation {
 type Node = Record<string, unknown>
 
 /** Headers that mean something to a client, and so have to be in the document where they are sent. */
-const TOLD = ['location', 'link', 'set-cookie', 'content-disposition', 'retry-after', 'www-authenticate']
+const TOLD = [
+  'location',
+  'link',
+  'set-cookie',
+  'content-disposition',
+  'retry-after',
+  'www-authenticate',
+  'etag',
+]
 
 /** Calls operations by name and holds each answer against what the document says of it; notes which were `answered`. */
 export async function documentedApi(app: App, answered = new Set<string>()) {

@@ -47,12 +47,10 @@ export default {
   prefix: '/api/v1/${kebab}',
   tag: { name: '${kebab}', description: 'Say in a sentence what a ${words} is for.' },
   routes: async app => {
-    const { db } = app.database
-
     app.post(
       '',
       {
-        config,
+        config: { ...config, idempotency: true },
         schema: {
           operationId: 'create${Singular}',
           summary: 'Create a ${words}',
@@ -61,7 +59,7 @@ export default {
           response: { 201: ref(${Singular}) },
         },
       },
-      async ({ actor, body }, reply) => {
+      async ({ db, actor, body }, reply) => {
         const created = await create${Singular}(db, actor, body)
         return reply.code(201).header('location', \`/api/v1/${kebab}/\${created.id}\`).send(created)
       },
@@ -79,8 +77,8 @@ export default {
           response: { 200: ref(${Singular}) },
         },
       },
-      async request => {
-        const found = await find${Singular}(db, request.params.id)
+      async ({ db, params }) => {
+        const found = await find${Singular}(db, params.id)
         if (found === undefined) throw new NotFound('There is no ${words} with this id.')
         return found
       },

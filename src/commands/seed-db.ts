@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { type Accounts, createAccounts } from '../accounts/accounts.ts'
 import { insertUser, prepareUser } from '../accounts/users.ts'
 import { inTransaction } from '../db/transaction.ts'
-import { items } from '../domains/items/tables.ts'
-import { posts } from '../domains/posts/tables.ts'
+import { createItem } from '../domains/items/service.ts'
+import { createPost } from '../domains/posts/service.ts'
 import { systemActor } from '../lib/actor.ts'
 import { EXIT_USAGE, StartupError } from '../lib/exit-codes.ts'
 import type { Command } from './command.ts'
@@ -67,10 +67,11 @@ async function addPeople(given: Accounts) {
 
 /** All or nothing, so that whoever is there is there with what is theirs. */
 async function addPerson(accounts: Accounts, sample: Sample) {
+  const actor = systemActor()
   const values = await prepareUser(accounts, sample.user)
   await inTransaction(accounts.database.db, async tx => {
-    const { id } = await insertUser(tx, accounts, systemActor(), values)
-    await tx.insert(items).values(sample.items.map(item => ({ ...item, user_id: id })))
-    await tx.insert(posts).values(sample.posts.map(post => ({ ...post, author_id: id })))
+    const { id } = await insertUser(tx, accounts, actor, values)
+    for (const item of sample.items) await createItem(tx, actor, id, item)
+    for (const post of sample.posts) await createPost(tx, actor, id, post)
   })
 }

@@ -41,9 +41,9 @@ const contents = ({ db }: Database) =>
 test('the accounts of the documentation are there, with what is theirs, once', async t => {
   const { database, accounts } = await seeding(t)
   t.equal(await seed(accounts, NONE), 'Added: 6 users, 18 items, 12 posts.')
-  t.strictSame(await counts(database), { users: 6, items: 18, posts: 12, events: 6 })
+  t.strictSame(await counts(database), { users: 6, items: 18, posts: 12, events: 36 })
   t.equal(await seed(accounts, NONE), 'All of it is there already.')
-  t.strictSame(await counts(database), { users: 6, items: 18, posts: 12, events: 6 })
+  t.strictSame(await counts(database), { users: 6, items: 18, posts: 12, events: 36 })
 
   const app = await build(t, { database })
   const logIn = (email: string, password: string) =>
@@ -67,7 +67,7 @@ test('in production it has to be forced, and then bears the list of common passw
 test('masses are spread evenly, without events, and vary', async t => {
   const { database, accounts } = await seeding(t)
   t.equal(await seed(accounts, { users: 50, items: 6000 }), 'Added: 56 users, 6018 items, 12 posts.')
-  t.strictSame(await counts(database), { users: 56, items: 6018, posts: 12, events: 6 })
+  t.strictSame(await counts(database), { users: 56, items: 6018, posts: 12, events: 36 })
   const row = await firstRow<Record<string, number>>(
     database.db,
     sql`

@@ -1,11 +1,11 @@
 import type { NewUser } from '../../accounts/users.ts'
-import type { items } from '../../domains/items/tables.ts'
-import type { posts } from '../../domains/posts/tables.ts'
+import type { NewItem } from '../../domains/items/schemas.ts'
+import type { NewPost } from '../../domains/posts/schemas.ts'
 
 export interface Sample {
   user: NewUser
-  items: Omit<typeof items.$inferInsert, 'user_id'>[]
-  posts: Omit<typeof posts.$inferInsert, 'author_id'>[]
+  items: NewItem[]
+  posts: NewPost[]
 }
 
 /** Those whom the documentation and front-end teams sign in as. */

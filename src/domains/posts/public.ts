@@ -1,1 +1,3 @@
 export { selectPosts } from './queries.ts'
+export { AuthorsPostParameters, PostPage } from './schemas.ts'
+export { listPosts } from './service.ts'

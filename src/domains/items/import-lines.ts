@@ -1,0 +1,61 @@
+import { type CsvRow, readCsv } from '../../lib/csv.ts'
+import { parseJson } from '../../lib/json.ts'
+import { type Line, type LineFault, readLines } from '../../lib/lines.ts'
+import { isProblem } from '../../lib/problem.ts'
+import { isText } from '../../lib/text.ts'
+import { Item } from './schemas.ts'
+
+/** A line of a file that is to be imported: what it holds, still to be checked, or why it cannot be read. */
+export type ImportLine =
+  | { line: number; fields: unknown; fault?: undefined }
+  | { line: number; fields?: undefined; fault: LineFault }
+
+/** More than any item takes that is within its limits, however it is escaped. */
+const LONGEST_LINE = 256 * 1024
+
+/** What an item is answered with, but not made of: left out, so that what was exported can be imported. */
+const MADE_ANEW = ['id', 'user_id', 'version', 'created_at', 'updated_at']
+
+export async function* linesOfJson(file: AsyncIterable<Buffer>): AsyncGenerator<ImportLine[], void> {
+  for await (const batch of readLines(file, LONGEST_LINE)) yield batch.map(fromJson)
+}
+
+function fromJson({ line, text, fault }: Line): ImportLine {
+  if (fault) return { line, fault }
+  try {
+    const fields = parseJson(text, 'The line')
+    if (typeof fields === 'object' && fields !== null)
+      for (const name of MADE_ANEW) delete (fields as never)[name]
+    return { line, fields }
+  } catch (error) {
+    if (!isProblem(error)) throw error
+    return { line, fault: { code: error.definition.code, message: error.message } }
+  }
+}
+
+const COLUMNS = Object.keys(Item.properties) as (keyof Item)[]
+
+export async function* linesOfCsv(file: AsyncIterable<Buffer>): AsyncGenerator<ImportLine[], void> {
+  const known = { columns: COLUMNS, required: ['title'] as const }
+  for await (const batch of readCsv(file, LONGEST_LINE, known)) yield batch.map(fromCsv)
+}
+
+function fromCsv({ line, cells, fault }: CsvRow<keyof Item>): ImportLine {
+  if (fault) return { line, fault }
+  const { title, description, status, price, metadata } = cells
+  if (![title, description, metadata].every(cell => cell === undefined || isText(cell))) {
+    return { line, fault: { code: 'invalid_text', message: 'contains a NUL character' } }
+  }
+  // An empty cell says nothing, but for the title, which must say something.
+  const fields = { title, ...filled({ description, status, price }) }
+  if (!metadata) return { line, fields }
+  try {
+    return { line, fields: { ...fields, metadata: parseJson(metadata, 'metadata') } }
+  } catch (error) {
+    if (!isProblem(error)) throw error
+    return { line, fault: { code: error.definition.code, message: error.message } }
+  }
+}
+
+const filled = (cells: Record<string, string | undefined>) =>
+  Object.fromEntries(Object.entries(cells).filter(([, cell]) => cell))

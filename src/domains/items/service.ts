@@ -1,0 +1,118 @@
+import { writeInOneStatement } from '../../db/transaction.ts'
+import type { Db } from '../../db/types.ts'
+import { eventValues, insertEvent, stateOf } from '../../events/record.ts'
+import {
+  changeValues,
+  demandChanged,
+  FIRST_OWN,
+  recordedChange,
+  type Target,
+} from '../../events/recorded-change.ts'
+import type { Actor } from '../../lib/actor.ts'
+import { newId } from '../../lib/id.ts'
+import { NotFound } from '../../lib/problems.ts'
+import { itemCreated, itemDeleted, itemRestored, itemUpdated } from './events.ts'
+import { findItem, ITEM_COLUMNS, itemOf } from './queries.ts'
+import type { Item, ItemChanges, NewItem } from './schemas.ts'
+
+/** Another owner's item is as good as none. */
+export const noSuchItem = () => new NotFound('There is no such item.')
+
+export async function viewItem(db: Db, id: string, owner_id: string | null): Promise<Item> {
+  const item = await findItem(db, id, owner_id)
+  if (item === undefined) throw noSuchItem()
+  return item
+}
+
+export async function createItem(db: Db, actor: Actor, user_id: string, fields: NewItem): Promise<Item> {
+  const { title, description, status, price, metadata } = fields
+  const own = [newId(), user_id, title, description, status, price, metadata]
+  const [row] = await writeInOneStatement(db, CREATE, [...own, ...eventValues(actor, itemCreated)])
+  if (row === undefined) throw new Error('An insert returns its row.')
+  return itemOf(row)
+}
+
+const CREATE = `
+  with after as (
+    insert into items as subject (id, user_id, title, description, status, price, metadata)
+    values ($1::uuid, $2::uuid, $3::text, $4::text, coalesce($5::text, 'draft'), coalesce($6::numeric, 0),
+      coalesce($7::jsonb, '{}'))
+    returning ${ITEM_COLUMNS}
+  ), event as (${insertEvent(8, {
+    owner_id: 'user_id',
+    subject_id: 'id',
+    changes: `changes_between(null, ${stateOf('after', itemCreated)})`,
+    from: 'after',
+  })}
+  )
+  select * from after`
+
+/** What is different, by \`PATCH\` or because it is published or archived: whoever follows a status hears of it either way. */
+export async function updateItem(db: Db, actor: Actor, target: Target, changes: ItemChanges): Promise<Item> {
+  const values = [...changeValues(target, actor, itemUpdated), changes]
+  return changed(await writeInOneStatement(db, UPDATE, values))
+}
+
+const CHANGES = `$${FIRST_OWN}::jsonb`
+const subject = { table: 'items', columns: ITEM_COLUMNS, owner: 'user_id' }
+const isThere = 'subject.deleted_at is null'
+
+const UPDATE = recordedChange({
+  ...subject,
+  among: isThere,
+  values: {
+    title: `coalesce(${CHANGES} ->> 'title', subject.title)`,
+    // Null is a description that is taken away.
+    description: `case when ${CHANGES} ? 'description' then ${CHANGES} ->> 'description' else subject.description end`,
+    status: `coalesce(${CHANGES} ->> 'status', subject.status)`,
+    price: `coalesce((${CHANGES} ->> 'price')::numeric, subject.price)`,
+    metadata: `coalesce(${CHANGES} -> 'metadata', subject.metadata)`,
+  },
+  type: itemUpdated,
+  typeName: plain => `case
+      when after.status = before.status then ${plain}
+      when after.status <> 'draft' then 'item.' || after.status
+      when before.status = 'archived' then 'item.restored'
+      else ${plain}
+    end`,
+})
+
+export const publishItem = (db: Db, actor: Actor, target: Target): Promise<Item> =>
+  updateItem(db, actor, target, { status: 'published' })
+
+export const archiveItem = (db: Db, actor: Actor, target: Target): Promise<Item> =>
+  updateItem(db, actor, target, { status: 'archived' })
+
+/** A deleted one comes back, and an archived one becomes a draft; what is both becomes neither, so that a second call finds nothing to do. */
+export async function restoreItem(db: Db, actor: Actor, target: Target): Promise<Item> {
+  return changed(await writeInOneStatement(db, RESTORE, changeValues(target, actor, itemRestored)))
+}
+
+const RESTORE = recordedChange({
+  ...subject,
+  among: 'true',
+  values: {
+    deleted_at: 'null::timestamptz',
+    status: `case subject.status when 'archived' then 'draft' else subject.status end`,
+  },
+  type: itemRestored,
+  changes: `changes_between(
+      case when before.deleted_at is null then ${stateOf('before', itemRestored)} end, ${stateOf('after', itemRestored)}
+    )`,
+})
+
+/** Deleted items are kept for a while, and can be restored. */
+export async function deleteItem(db: Db, actor: Actor, target: Target): Promise<void> {
+  changed(await writeInOneStatement(db, DELETE, changeValues(target, actor, itemDeleted)))
+}
+
+const DELETE = recordedChange({
+  ...subject,
+  among: isThere,
+  values: { deleted_at: 'now()' },
+  type: itemDeleted,
+  changes: `changes_between(${stateOf('before', itemDeleted)}, null)`,
+})
+
+const changed = ([row]: Record<string, unknown>[]): Item =>
+  itemOf(demandChanged(row, { missing: noSuchItem, foreign: noSuchItem }))

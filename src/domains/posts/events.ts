@@ -1,0 +1,11 @@
+import { Type } from '@sinclair/typebox'
+import { defineEvent } from '../../events/event-type.ts'
+import { Post } from './schemas.ts'
+
+const fields = Type.Pick(Post, ['title', 'content'])
+
+export const postCreated = defineEvent('post.created', fields)
+export const postUpdated = defineEvent('post.updated', fields)
+export const postDeleted = defineEvent('post.deleted', fields)
+/** For good, some time after it was deleted. */
+export const postPurged = defineEvent('post.purged', Type.Object({}))

@@ -1,0 +1,109 @@
+import { writeInOneStatement } from '../../db/transaction.ts'
+import type { Db } from '../../db/types.ts'
+import { eventValues, insertEvent, stateOf } from '../../events/record.ts'
+import {
+  changeValues,
+  demandChanged,
+  FIRST_OWN,
+  recordedChange,
+  type Target,
+} from '../../events/recorded-change.ts'
+import type { Actor } from '../../lib/actor.ts'
+import { newId } from '../../lib/id.ts'
+import { Forbidden, NotFound } from '../../lib/problems.ts'
+import { postCreated, postDeleted, postUpdated } from './events.ts'
+import { findPost, POST_COLUMNS, postOf, selectPage } from './queries.ts'
+import {
+  type NewPost,
+  type Post,
+  type PostChanges,
+  type PostListParameters,
+  type PostPage,
+  SORT,
+  sortedPosts,
+} from './schemas.ts'
+
+/** Newest first unless told, and sorted by nothing else. */
+export async function listPosts(db: Db, asked: PostListParameters): Promise<PostPage> {
+  const { author_id, search, ...rest } = asked
+  const place = { ...rest, ...SORT }
+  const filter = { ...(author_id !== undefined && { author_id }), ...(search !== undefined && { search }) }
+  return sortedPosts.page(place, await selectPage(db, filter, sortedPosts.slice(place)))
+}
+
+export async function viewPost(db: Db, id: string): Promise<Post> {
+  const post = await findPost(db, id)
+  if (post === undefined) throw noSuchPost()
+  return post
+}
+
+export async function createPost(
+  db: Db,
+  actor: Actor,
+  author_id: string,
+  { title, content }: NewPost,
+): Promise<Post> {
+  const own = [newId(), author_id, title, content]
+  const [row] = await writeInOneStatement(db, CREATE, [...own, ...eventValues(actor, postCreated)])
+  if (row === undefined) throw new Error('An insert returns its row.')
+  return postOf(row)
+}
+
+const CREATE = `
+  with after as (
+    insert into posts as subject (id, author_id, title, content)
+    values ($1::uuid, $2::uuid, $3::text, $4::text)
+    returning ${POST_COLUMNS}
+  ), event as (${insertEvent(5, {
+    owner_id: 'author_id',
+    subject_id: 'id',
+    changes: `changes_between(null, ${stateOf('after', postCreated)})`,
+    from: 'after',
+  })}
+  )
+  select * from after`
+
+export async function updatePost(
+  db: Db,
+  actor: Actor,
+  target: Target,
+  { title, content }: PostChanges,
+): Promise<Post> {
+  const values = [...changeValues(target, actor, postUpdated), title, content]
+  return changed(await writeInOneStatement(db, UPDATE, values))
+}
+
+const subject = {
+  table: 'posts',
+  columns: POST_COLUMNS,
+  owner: 'author_id',
+  among: 'subject.deleted_at is null',
+}
+
+const UPDATE = recordedChange({
+  ...subject,
+  values: {
+    title: `coalesce($${FIRST_OWN}::text, subject.title)`,
+    content: `coalesce($${FIRST_OWN + 1}::text, subject.content)`,
+  },
+  type: postUpdated,
+})
+
+/** Kept for a while, for operators: nobody can bring a post back through the API. */
+export async function deletePost(db: Db, actor: Actor, target: Target): Promise<void> {
+  changed(await writeInOneStatement(db, DELETE, changeValues(target, actor, postDeleted)))
+}
+
+const DELETE = recordedChange({
+  ...subject,
+  values: { deleted_at: 'now()' },
+  type: postDeleted,
+  changes: `changes_between(${stateOf('before', postDeleted)}, null)`,
+})
+
+const changed = ([row]: Record<string, unknown>[]): Post =>
+  postOf(demandChanged(row, { missing: noSuchPost, foreign: notTheAuthor }))
+
+const noSuchPost = () => new NotFound('There is no such post.')
+
+const notTheAuthor = () => new Forbidden('Only the author, editors and administrators may change a post.')
