@@ -14,16 +14,18 @@ export interface Asked {
   method?: string
   path: string
   token?: string | undefined
+  headers?: Record<string, string>
   body?: object
 }
 
 export type Connection = ReturnType<typeof openConnection>
 
 /** A request as it goes over the wire; made beforehand where many are to be sent. */
-export function requestText({ method = 'GET', path, token, body }: Asked): string {
+export function requestText({ method = 'GET', path, token, headers = {}, body }: Asked): string {
   const content = body === undefined ? '' : JSON.stringify(body)
   const lines = [`${method} ${path} HTTP/1.1`, 'host: 127.0.0.1', 'user-agent: bench']
   if (token !== undefined) lines.push(`authorization: Bearer ${token}`)
+  for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`)
   if (content) lines.push('content-type: application/json', `content-length: ${Buffer.byteLength(content)}`)
   return `${lines.join('\r\n')}\r\n\r\n${content}`
 }

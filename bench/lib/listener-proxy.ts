@@ -81,7 +81,7 @@ export async function startListenerProxy(databaseUrl: string) {
   }
 }
 
-function isListener(startup: Buffer): boolean {
+export function isListener(startup: Buffer): boolean {
   const parameters = startup.toString('latin1', PARAMETERS_AT).split('\0')
   return parameters[parameters.indexOf('application_name') + 1] === LISTENER
 }
