@@ -40,8 +40,15 @@ export function Nullable<T extends TSchema>(schema: T, options: { description?: 
 
 /** A moment in a URL: `Timestamp` is what answers hold, this is text. */
 export const Moment = (options: { description?: string } = {}) =>
-  // The format knows leap seconds, which nothing else here does.
-  Type.String({ format: 'date-time', pattern: '^[^:]+:[0-9]{2}:[0-5][0-9]', ...options })
+  // The format knows leap seconds, a year 0 and offsets of a day, which nothing else here does.
+  Type.String({
+    format: 'date-time',
+    pattern: `^(?!0000)[^:]+:[0-9]{2}:[0-5][0-9]${FRACTION}${OFFSET}$`,
+    ...options,
+  })
+
+const FRACTION = '(\\.[0-9]+)?'
+const OFFSET = '([zZ]|[+-](0[0-9]|1[0-5]):[0-5][0-9])'
 
 /** The response of an operation that has nothing to say. */
 export const nothing = (description: string) => ({ type: 'null', description }) as const

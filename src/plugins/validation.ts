@@ -57,12 +57,22 @@ function hasAtMostDecimals(limit: number, value: unknown): boolean {
   return digits !== null && (digits[1] ?? '').length <= limit
 }
 
+/** As it is stored, which is with all digits: 1e308 takes more than its five characters. */
 function hasAtMostBytes(limit: number, value: unknown): boolean {
-  return Buffer.byteLength(JSON.stringify(value)) <= limit
+  const text = JSON.stringify(value)
+  const digits = /\de[+-]\d/.test(text) ? zerosIn(value) : 0
+  return Buffer.byteLength(text) + digits <= limit
 }
 
-/** Stops at the limit, so that depth cannot exhaust the call stack. */
+function zerosIn(value: unknown): number {
+  if (typeof value === 'number') return Math.abs(Number(String(value).split('e')[1] ?? 0))
+  if (typeof value !== 'object' || value === null) return 0
+  return Object.values(value).reduce((sum: number, child) => sum + zerosIn(child), 0)
+}
+
+/** Stops at the limit, so that depth cannot exhaust the call stack. What is too great to be a number has no place either. */
 function hasAtMostLevels(limit: number, value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value)
   if (typeof value !== 'object' || value === null) return true
   return limit > 0 && Object.values(value).every(child => hasAtMostLevels(limit - 1, child))
 }
@@ -145,11 +155,11 @@ function faultsIn(name: ProblemFault['in'], validate: Validate, value: unknown):
 /** Checks what a body holds many of, one by one: a wrong one is not the fault of the others. */
 export type Check = (value: unknown) => Problem | undefined
 
-/** By a schema that is always the same object, so that it is compiled once. */
-export function checkBy(request: FastifyRequest, schema: object): Check {
+/** By a schema that is always the same object, so that it is compiled once. `at` points to the value. */
+export function checkBy(request: FastifyRequest, schema: object, at = ''): Check {
   const validate = request.compileValidationSchema(schema as never, 'body') as unknown as Validate
   return value => {
-    const errors = faultsIn('body', validate, value)
+    const errors = faultsIn('body', validate, value).map(fault => ({ ...fault, pointer: at + fault.pointer }))
     return errors.length === 0 ? undefined : invalid(errors)
   }
 }

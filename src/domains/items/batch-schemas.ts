@@ -66,7 +66,7 @@ const BatchResult = component(
             ),
           ),
         },
-        { description: 'As in a problem; the pointers are those of `data`.' },
+        { description: 'As in a problem; the pointers lead into the operation.' },
       ),
     ),
   }),

@@ -28,7 +28,8 @@ const GivenPrice = Type.Unsafe<string | number>({
 const Metadata = Type.Record(Type.String(), Type.Unknown(), {
   'x-most-bytes': 16 * 1024,
   'x-most-levels': 8,
-  description: 'Whatever belongs to the item: at most 16 KiB of JSON, and 8 levels deep.',
+  description:
+    'Whatever belongs to the item: at most 16 KiB of JSON, and 8 levels deep. Numbers are 64-bit floats.',
   'x-message': 'must be an object of at most 16 KiB of JSON and 8 levels',
 })
 

@@ -73,7 +73,7 @@ interface Faulty {
   operation: object
   status: number
   code: string
-  /** Where in `data`, or in the operation, and by which rule. */
+  /** Where in the operation, and by which rule. */
   at?: [pointer: string, code: string]
 }
 
@@ -109,30 +109,30 @@ async function faultyOperations(app: App, headers: Headers): Promise<Faulty[]> {
       ...invalid,
       at: ['/data', 'additionalProperties'],
     },
-    { name: 'no title', operation: { op: 'create', data: {} }, ...invalid, at: ['/title', 'required'] },
+    { name: 'no title', operation: { op: 'create', data: {} }, ...invalid, at: ['/data/title', 'required'] },
     {
       name: 'a wrong price',
       operation: { op: 'create', data: { title: 'x', price: 1.005 } },
       ...invalid,
-      at: ['/price', 'decimals'],
+      at: ['/data/price', 'decimals'],
     },
     {
       name: 'an unknown field',
       operation: { ...update, data: { user_id: stranger.id } },
       ...invalid,
-      at: ['/user_id', 'additionalProperties'],
+      at: ['/data/user_id', 'additionalProperties'],
     },
     {
       name: 'a wrong status',
       operation: { ...update, data: { status: 'deleted' } },
       ...invalid,
-      at: ['/status', 'enum'],
+      at: ['/data/status', 'enum'],
     },
     {
       name: 'deep metadata',
       operation: { ...update, data: { metadata: { a: [[[[[[[[]]]]]]]] } } },
       ...invalid,
-      at: ['/metadata', 'most-levels'],
+      at: ['/data/metadata', 'most-levels'],
     },
     { name: 'another’s', operation: { op: 'update', id: theirs.id, data }, ...missing },
     {

@@ -199,6 +199,8 @@ const refused: [string, object, string, string][] = [
   ['metadata that is long in bytes', { metadata: bytes(16_385, '€') }, '/metadata', 'most-bytes'],
   ['metadata of 9 levels', { metadata: levels(9) }, '/metadata', 'most-levels'],
   ['metadata of 9 levels of arrays', { metadata: { a: arrayLevels(8) } }, '/metadata', 'most-levels'],
+  // As Postgres stores it, 309 digits.
+  ['metadata of many digits', { metadata: { a: Array(60).fill(1e308) } }, '/metadata', 'most-bytes'],
   ['an array as metadata', { metadata: [] }, '/metadata', 'type'],
   ['text as metadata', { metadata: '{}' }, '/metadata', 'type'],
   ['no metadata', { metadata: null }, '/metadata', 'type'],
@@ -268,6 +270,17 @@ test('no text that cannot be stored, wherever it is', async t => {
   }
   const pair = { method: 'POST', url: path, headers: json, payload: '{"title":"\\ud83d\\ude00"}' } as const
   t.equal((await app.inject(pair)).json().title, '😀')
+})
+
+test('no number that is too great to be one', async t => {
+  const app = await build(t)
+  const { headers } = await aUser(app)
+  const json = { ...headers, 'content-type': 'application/json' }
+  for (const number of ['1e999', '-1e999']) {
+    const payload = `{"title":"x","metadata":{"a":[${number}]}}`
+    const answer = await app.inject({ method: 'POST', url: path, headers: json, payload })
+    t.match(answer.json(), { status: 400, errors: [{ pointer: '/metadata' }] }, number)
+  }
 })
 
 async function keyOf(app: App, user_id: string, scopes: Scope[]): Promise<Headers> {

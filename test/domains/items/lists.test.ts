@@ -116,6 +116,9 @@ test('filters that mean nothing', async t => {
     ['max_price=1e3', '/max_price'],
     ['max_price=', '/max_price'],
     ['created_from=2026-01-03', '/created_from'],
+    ['created_from=0000-01-03T00:00:00Z', '/created_from'],
+    ['created_from=2026-01-03T00:00:00%2B23:00', '/created_from'],
+    ['created_from=2026-01-03T00:00:00%2B05', '/created_from'],
     ['created_from=yesterday', '/created_from'],
     ['created_to=2026-02-30T00:00:00Z', '/created_to'],
     ['created_to=2026-01-03T00:00:00', '/created_to'],
@@ -519,6 +522,16 @@ test('of very many that are filtered, it is said that there are more', async t =
   }
   t.match((await page('search=many&min_price=2')).pagination, { total: 0 })
   t.match((await page(`search=many%20${all}`)).pagination, { total: 1, total_is_minimum: undefined })
+
+  // Found by the index of contents, and so sorted afterwards, where all prices are the same.
+  await app.database.db.execute(sql`analyze items`)
+  for (const sort_dir of ['asc', 'desc']) {
+    const { data } = await page(`search=many%2012&sort_by=price&sort_dir=${sort_dir}`)
+    const ids: string[] = data.map(({ id }: { id: string }) => id)
+    t.ok(ids.length > 50)
+    const upwards = [...ids].sort()
+    t.strictSame(ids, sort_dir === 'asc' ? upwards : upwards.reverse(), sort_dir)
+  }
 })
 
 test('the number of rows up to which pages are numbered', async t => {

@@ -60,8 +60,8 @@ export const bulkRoutes: FastifyPluginAsyncTypebox = async app => {
         user_id: user.id,
         owner_id: ownerFor(user),
         versionsRequired,
-        checkNew: checkBy(request, newItem),
-        checkChanges: checkBy(request, itemChanges),
+        checkNew: checkBy(request, newItem, '/data'),
+        checkChanges: checkBy(request, itemChanges, '/data'),
       }
       return runBatch(db, batch, body)
     },
@@ -86,8 +86,9 @@ export const bulkRoutes: FastifyPluginAsyncTypebox = async app => {
     request => {
       const { db, actor, user, query } = request
       const file = uploadOf(request)
-      const lines = file.media_type === CSV ? linesOfCsv(file) : linesOfJson(file)
-      return importItems(db, { ...query, actor, user_id: user.id, check: checkBy(request, newItem) }, lines)
+      const read = file.media_type === CSV ? linesOfCsv : linesOfJson
+      const settings = { ...query, actor, user_id: user.id, check: checkBy(request, newItem) }
+      return importItems(db, settings, () => read(file))
     },
   )
 
@@ -123,10 +124,12 @@ export const bulkRoutes: FastifyPluginAsyncTypebox = async app => {
     async ({ user, query }, reply) => {
       const { format, sort_by, sort_dir, ...asked } = query
       const filter = { ...asked, user_id: ownerAsked(user, asked.user_id) }
+      // First, because a failure must not be saved as a file.
+      const lines = await exportItems(db, filter, { sort_by, sort_dir }, format)
       return reply
         .type(format === 'csv' ? `${CSV}; charset=utf-8` : NDJSON)
         .header('content-disposition', `attachment; filename="items.${format}"`)
-        .send(await exportItems(db, filter, { sort_by, sort_dir }, format))
+        .send(lines)
     },
   )
 }
