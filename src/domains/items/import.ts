@@ -24,18 +24,18 @@ const MOST_ERRORS = 100
 
 /**
  * What can be imported is imported, in one transaction: all of it is there, or, if the process or the database goes away,
- * nothing.
+ * nothing. A transaction that is run again reads the file again.
  */
 export async function importItems(
   db: Db,
   settings: Import,
-  lines: AsyncIterable<ImportLine[]>,
+  read: () => AsyncIterable<ImportLine[]>,
 ): Promise<ItemImport> {
   const { actor, user_id, dry_run } = settings
-  if (dry_run) return sift(lines, settings, async () => {})
+  if (dry_run) return sift(read(), settings, async () => {})
   return inTransaction(db, async tx => {
     const writer = createWriter(tx, user_id)
-    const result = await sift(lines, settings, writer.write)
+    const result = await sift(read(), settings, writer.write)
     await writer.finish()
     const { imported, failed } = result
     const facts = { subject_id: null, owner_id: user_id, after: { imported, failed } }
