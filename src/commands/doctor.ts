@@ -76,6 +76,7 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
   try {
     return [
       report('database', await orFailure(checkConnection(database))),
+      report('text', await orFailure(checkText(database))),
       report('migrations', await orFailure(checkMigrations(database))),
       report('clock', await orFailure(checkClock(database))),
       report('jobs', await orFailure(checkJobs(database))),
@@ -92,6 +93,14 @@ async function checkConnection({ db, kind }: Database): Promise<Finding> {
     sql`select current_setting('server_version') as version`,
   )
   return ok(`Postgres ${row?.version}, ${kind}, answered in ${Math.round(performance.now() - start)} ms`)
+}
+
+/** In a database of ctype C, searches know the case of ASCII only, and the index of contents no other letters. */
+async function checkText({ db }: Database): Promise<Finding> {
+  const row = await firstRow<{ folds: boolean }>(db, sql`select 'ÄЖ' ilike 'äж' as folds`)
+  return row?.folds
+    ? ok('searches know the case of all letters')
+    : failed('searches know the case of ASCII only: make the database with a UTF-8 LC_CTYPE such as C.UTF-8')
 }
 
 async function checkMigrations({ db }: Database): Promise<Finding> {

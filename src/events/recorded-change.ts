@@ -4,7 +4,8 @@ import type { EventType } from './event-type.ts'
 import { EVENT_VALUES, eventValues, insertEvent, stateOf } from './record.ts'
 
 // A change of one row, the check of its version, and its event, in one statement: a transaction of its own, and one round
-// trip. `before` is the row as it was, locked; `after` what it is now, if anything about it changed.
+// trip. `locked` is the row as it is when it is this writer's turn, which the statement's own view of it may lag behind;
+// `before` what is told of it; `after` what it is now, if anything about it changed.
 
 interface RecordedChange {
   table: string
@@ -40,22 +41,24 @@ export function recordedChange({
   changes,
 }: RecordedChange): string {
   const assignments = Object.entries(values).map(([column, value]) => `${column} = ${value}`)
+  // Of the row that is locked: who waited for another writer knows only by it what there is to change.
   const differences = Object.entries(values).map(
-    ([column, value]) => `${value} is distinct from subject.${column}`,
+    ([column, value]) => `${value.replaceAll('subject.', 'locked.')} is distinct from locked.${column}`,
   )
   return `
-  with before as (
-    select ${columns}, subject.deleted_at,
-      $2::uuid is null or subject.${owner} = $2::uuid as allowed,
+  with locked as (
+    select subject.*, $2::uuid is null or subject.${owner} = $2::uuid as allowed,
       ($3::int[] is null or subject.version = any($3::int[])) and subject.version <> all($4::int[]) as fits
     from ${table} as subject
     where subject.id = $1::uuid and ${among}
     for no key update
+  ), before as (
+    select ${columns}, subject.deleted_at, subject.allowed, subject.fits from locked as subject
   ), after as (
     update ${table} as subject
     set ${assignments.join(', ')}, version = subject.version + 1, updated_at = now()
-    from before
-    where subject.id = before.id and before.allowed and before.fits and (${differences.join(' or ')})
+    from locked
+    where subject.id = locked.id and locked.allowed and locked.fits and (${differences.join(' or ')})
     returning ${columns}, subject.deleted_at, true as allowed, true as fits
   ), event as (${insertEvent(5, {
     owner_id: `after.${owner}`,

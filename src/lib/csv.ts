@@ -3,18 +3,24 @@ import type { ProblemFault } from './problem.ts'
 import { ValidationFailed } from './problems.ts'
 import { decodeUtf8 } from './utf8.ts'
 
-/** What a spreadsheet runs as a formula or, as TAB, CR and LF, skips before it looks. */
-const RUNS = '[=+\\-@\\t\\r\\n＝＋－＠]'
-const TO_DEFUSE = new RegExp(`^'*${RUNS}`)
-const DEFUSED = new RegExp(`^'+${RUNS}`)
+const FORMULA = '=+\\-@＝＋－＠'
+
+/** What a spreadsheet runs as a formula, or, as TAB, CR and LF, skips before it looks. */
+const AT_START = `[${FORMULA}\\t\\r\\n]`
+
+/** Where a spreadsheet separates by semicolons or tabs, a cell of ours begins in the middle for it, quoted or not. */
+const WITHIN = '(?<=[;\\t\\r\\n])'
+
+const TO_DEFUSE = new RegExp(`^(?='*${AT_START})|${WITHIN}(?='*[${FORMULA}])`, 'g')
+const DEFUSED = new RegExp(`^'(?='*${AT_START})|${WITHIN}'(?='*[${FORMULA}])`, 'g')
 
 /**
  * Puts an apostrophe before what a spreadsheet would run. Also before what looks as if it had been done already, so that
  * `undefuse` gives back every text as it was.
  */
-export const defuse = (cell: string) => (TO_DEFUSE.test(cell) ? `'${cell}` : cell)
+export const defuse = (cell: string) => cell.replace(TO_DEFUSE, "'")
 
-export const undefuse = (cell: string) => (DEFUSED.test(cell) ? cell.slice(1) : cell)
+export const undefuse = (cell: string) => cell.replace(DEFUSED, '')
 
 /** Besides what RFC 4180 demands, what some readers take for a separator or trim. */
 const TO_QUOTE = /[",;\t\r\n]|^\s|\s$/
@@ -78,7 +84,8 @@ function readHeader<Column extends string>(
     throw headerProblem([['separator', `must separate columns by commas, and does so by ${separator}`]])
   const isKnown = (name: string): name is Column => (columns as readonly string[]).includes(name)
   const unknown = names.filter(name => !isKnown(name))
-  const repeated = names.filter((name, index) => isKnown(name) && names.indexOf(name) < index)
+  const seen = new Set<string>()
+  const repeated = names.filter(name => isKnown(name) && seen.size === seen.add(name).size)
   const missing = required.filter(name => !names.includes(name))
   const faults: [string, string][] = [
     ...[...new Set(unknown)].map(name => ['unknown_column', `has an unknown column ${quoted(name)}`]),

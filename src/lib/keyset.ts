@@ -71,8 +71,10 @@ export function pageLink(url: string, relation: string, place: { page?: string; 
 /** The key in a cursor, which must be one of this list. */
 export function readCursor(list: string, cursor: string | undefined, isKey: (key: string) => boolean) {
   if (cursor === undefined) return undefined
-  const [own, key, ...rest] = Buffer.from(cursor, 'base64url').toString().split(' ')
-  if (own !== list || key === undefined || rest.length > 0 || !isKey(key)) {
+  const [own, key = '', ...rest] = Buffer.from(cursor, 'base64url').toString().split(' ')
+  // Decoding overlooks what is no base64.
+  const whole = own === list && rest.length === 0 && encodeCursor(list, key) === cursor
+  if (!whole || !isKey(key)) {
     throw new InvalidCursor('The cursor is damaged or belongs to another list.')
   }
   return key

@@ -1,9 +1,12 @@
+import { sha256 } from './opaque.ts'
 import { PreconditionFailed } from './problems.ts'
 
 /** What a change may rest on: a resource that has versions. */
 interface Versioned {
   id: string
   version: number
+  /** What an answer shows besides, which changes without a new version. */
+  embedded?: string | undefined
 }
 
 /** What a request supposes of a resource before it changes it (RFC 9110, section 13). */
@@ -34,7 +37,13 @@ export function readPrecondition(ifMatch: string | undefined, ifNoneMatch: strin
 const tagsIn = (value: string): string[] => value.match(new RegExp(TAG, 'g')) ?? []
 
 /** A strong tag: the id too, so that the tag of another resource never fits. */
-export const etagOf = ({ id, version }: Versioned): string => `"${id}-${version}"`
+export const etagOf = ({ id, version, embedded }: Versioned): string =>
+  embedded === undefined ? `"${id}-${version}"` : `"${id}-${version}-${digestOf(embedded)}"`
+
+/** Enough to tell one state from the next. */
+const DIGEST_LENGTH = 12
+
+const digestOf = (text: string) => sha256(text).toString('base64url').slice(0, DIGEST_LENGTH)
 
 export const isVersioned = (value: unknown): value is Versioned => {
   const { id, version } = Object(value)
@@ -75,9 +84,10 @@ const versionsIn = (tags: readonly string[], id: string): number[] =>
   tags.flatMap(tag => {
     // A client may write an id in capitals in the URL; a tag is only ever copied.
     const own = tag.startsWith(`"${id.toLowerCase()}-`) ? tag.slice(id.length + 2, -1) : ''
-    const version = Number(own)
+    // What else it tells is not what is changed.
+    const version = Number(/^([1-9]\d*)(-[\w-]+)?$/.exec(own)?.[1])
     // Greater ones are no `integer` of the database, which would refuse the statement.
-    return /^[1-9]\d*$/.test(own) && version <= MAX_VERSION ? [version] : []
+    return version <= MAX_VERSION ? [version] : []
   })
 
 const MAX_VERSION = 2 ** 31 - 1

@@ -10,9 +10,17 @@ export const ValidationFailed = defineProblem({
   remedy: 'Read `errors`: each entry names the part, a JSON pointer into it, and what it must be.',
 })
 
+const MOST_FAULTS = 50
+
+/** A field may be at fault in more ways than one. */
+export function faultyFields(faults: ProblemFault[]): Problem {
+  const fields = new Set(faults.map(fault => `${fault.in} ${fault.pointer}`)).size
+  const count = fields === 1 ? 'One field is' : `${fields} fields are`
+  return new ValidationFailed(`${count} not valid.`, { errors: faults.slice(0, MOST_FAULTS) })
+}
+
 /** A fault that no schema can tell. */
-export const fieldFault = (fault: ProblemFault): Problem =>
-  new ValidationFailed('One field is not valid.', { errors: [fault] })
+export const fieldFault = (fault: ProblemFault): Problem => faultyFields([fault])
 
 export const MalformedJson = defineProblem({
   code: 'malformed_json',

@@ -30,6 +30,7 @@ export const Timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time'
 export const Id = Type.String({
   format: 'uuid',
   pattern: '^[0-9a-fA-F-]{36}$',
+  'x-message': 'must be a UUID',
   description: 'A UUID of version 7: what was made later sorts behind.',
 })
 
@@ -44,6 +45,7 @@ export const Moment = (options: { description?: string } = {}) =>
   Type.String({
     format: 'date-time',
     pattern: `^(?!0000)[^:]+:[0-9]{2}:[0-5][0-9]${FRACTION}${OFFSET}$`,
+    'x-message': 'must be a moment like 2026-11-21T08:00:00Z',
     ...options,
   })
 

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts'
 import { LOCALHOST_ORIGIN } from '../lib/origins.ts'
 
 const EXPOSED_HEADERS = [
+  'Content-Disposition',
   'ETag',
   'Link',
   'Location',

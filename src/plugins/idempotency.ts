@@ -104,7 +104,9 @@ export default fp(
       const claimed = await claim(db, wanted)
       if (claimed === 'running') throw inProgress('The first request with this key is still running.')
       if (claimed === 'mismatch') {
-        throw new IdempotencyMismatch('The key was sent with another path or body before.')
+        throw new IdempotencyMismatch(
+          'The key was sent with another path or body, or by other rights, before.',
+        )
       }
       if (claimed !== 'ours') return openAnswer(vault, claimed.answer)
       // Where that fails, the next time may succeed.
@@ -160,19 +162,22 @@ const inProgress = (detail: string) => new IdempotencyInProgress(detail, { heade
 
 function claimOf(request: FastifyRequest, key: string): Claim {
   const { method, url, bodyDigest } = request
+  const { caller, rights } = callerOf(request)
   return {
-    id: sha256(`${callerOf(request)}\0${key}`),
-    fingerprint: sha256(Buffer.concat([Buffer.from(`${method} ${url}\0`), bodyDigest ?? NO_BODY])),
+    id: sha256(`${caller}\0${key}`),
+    fingerprint: sha256(Buffer.concat([Buffer.from(`${method} ${url}\0${rights}\0`), bodyDigest ?? NO_BODY])),
     holder: randomUUID(),
   }
 }
 
-function callerOf(request: FastifyRequest): string {
+/** Who calls, and as what: an administrator's answer is not for an API key of his, nor for himself when he is none. */
+function callerOf(request: FastifyRequest): { caller: string; rights: string } {
   const { user, routeOptions } = request
   const { idempotency } = routeOptions.config
   const credential = typeof idempotency === 'object' ? idempotency.caller(request) : undefined
-  if (credential !== undefined) return `credential ${credential}`
-  return user === null ? `address ${clientAddress(request)}` : `user ${user.id}`
+  if (credential !== undefined) return { caller: `credential ${credential}`, rights: '' }
+  if (user === null) return { caller: `address ${clientAddress(request)}`, rights: '' }
+  return { caller: `user ${user.id}`, rights: `${user.role} ${user.api_key_id ?? 'session'}` }
 }
 
 function answerOf(reply: FastifyReply, payload: unknown): Answer {

@@ -133,7 +133,7 @@ const headersIn = (document: string): Json =>
 
 function byStatus(problems: ProblemConstructor[]): Map<number, ProblemDefinition[]> {
   const groups = new Map<number, ProblemDefinition[]>()
-  for (const { definition } of problems) {
+  for (const { definition } of new Set(problems)) {
     groups.set(definition.status, [...(groups.get(definition.status) ?? []), definition])
   }
   return groups

@@ -28,6 +28,8 @@ declare module 'fastify' {
      * makes the resource, so that there is nothing yet to lay a condition on.
      */
     versioned?: true | 'optional' | 'answer'
+    /** What its answers show besides the resource, such as another one's name: it is told by the tag, too. */
+    embedded?: (answer: never) => string
   }
 }
 
@@ -126,14 +128,20 @@ function preconditionOf(this: FastifyRequest): Precondition {
 function compareVersion(request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
   const { precondition } = request
   if (precondition === NO_PRECONDITION || !isVersioned(payload)) return done(null, payload)
-  if (!matches(precondition, payload)) return done(preconditionFailed())
-  if (namesVersion(precondition, payload)) reply.code(304)
+  const shown = shownVersion(request, payload)
+  if (!matches(precondition, shown)) return done(preconditionFailed())
+  if (namesVersion(precondition, shown)) reply.code(304)
   done(null, payload)
 }
 
-function tellVersion(_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
-  if (isVersioned(payload)) reply.header('etag', etagOf(payload))
+function tellVersion(request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
+  if (isVersioned(payload)) reply.header('etag', etagOf(shownVersion(request, payload)))
   done(null, payload)
+}
+
+function shownVersion({ routeOptions: { config } }: FastifyRequest, answer: { id: string; version: number }) {
+  const { id, version } = answer
+  return { id, version, embedded: config.embedded?.(answer as never) }
 }
 
 function sparePayload(_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {

@@ -9,6 +9,8 @@ export default fp(
   async (app, { maxParamLength }: { maxParamLength: number }) => {
     const paths = findMyWay({ maxParamLength })
     const methodsOf = new Map<string, Set<string>>()
+    /** Paths such as `/items/:id`, which take for an id what is a path of its own under other methods: `/items/stats`. */
+    let shadowing = new Set<string>()
 
     app.addHook('onRoute', ({ method, url }: RouteOptions) => {
       // The preflight route of @fastify/cors matches everything.
@@ -31,10 +33,18 @@ export default fp(
       else done(asksForMethods ? nothingThere() : undefined)
     })
 
+    app.addHook('onReady', async () => {
+      const urls = [...methodsOf.keys()]
+      shadowing = new Set(urls.filter(url => urls.some(other => other !== url && covers(url, other))))
+    })
+
     // Before a body is read: where there is no route, no body can be at fault.
     app.addHook('preParsing', (request, _reply, _payload, done) => {
-      done(request.is404 ? unmatched(request) : null)
+      done(request.is404 || isShadowed(request) ? unmatched(request) : null)
     })
+
+    const isShadowed = ({ url, method, routeOptions }: FastifyRequest) =>
+      shadowing.has(routeOptions.url ?? '') && methodsAt(url)?.has(method) === false
 
     // What is left are routes that have found nothing themselves, as the static files do.
     app.setNotFoundHandler(async request => {
@@ -55,6 +65,15 @@ export default fp(
   },
   { name: 'unknown-routes' },
 )
+
+function covers(url: string, other: string): boolean {
+  const segments = other.split('/')
+  const own = url.split('/')
+  return (
+    own.length === segments.length &&
+    own.every((segment, index) => segment.startsWith(':') || segment === segments[index])
+  )
+}
 
 const allow = (methods: Set<string>) => [...methods, 'OPTIONS'].sort().join(', ')
 const nothingThere = () => new NotFound('There is nothing at this address.')

@@ -28,6 +28,9 @@ export const uploadOf = (request: FastifyRequest) => request.body as Upload
 /** Each may fill the disk up to its limit. */
 const MOST_AT_ONCE = 4
 
+/** Or one who sends slowly would be in the way of all others. */
+const MOST_OF_A_USER = 2
+
 /** How long one who is refused in the middle may go on sending: cut off at once, most clients never read why. */
 const LINGER_MS = 1_000
 
@@ -36,7 +39,8 @@ const GONE = 'The connection was closed before the upload was read; nothing was 
 /** Takes bodies that are too large for the memory. */
 export default fp(
   async app => {
-    let open = 0
+    /** For each that is open, whose it is. */
+    const open: (string | undefined)[] = []
     /** Those whose handler closes the upload, whatever becomes of the connection meanwhile. */
     const handled = new WeakSet<FastifyRequest>()
     const ended = new WeakSet<FastifyRequest>()
@@ -64,35 +68,38 @@ export default fp(
       payload: Readable,
       done: (error: Error | null, payload?: Readable) => void,
     ) {
-      const fault = headerFault(request) ?? crowdFault()
+      const fault = headerFault(request) ?? crowdFault(request)
       // The hook is not called when the connection is lost.
       reply.raw.once('close', () => closeUnhandled(request))
       done(fault ?? null, payload)
     }
 
-    const crowdFault = () =>
-      open < MOST_AT_ONCE
+    function crowdFault({ user }: FastifyRequest): Error | undefined {
+      const own = user === null ? 0 : open.filter(id => id === user.id).length
+      return open.length < MOST_AT_ONCE && own < MOST_OF_A_USER
         ? undefined
         : new Unavailable('Too many uploads are under way; send it again later.')
+    }
 
     async function receive(request: FastifyRequest, payload: IncomingMessage): Promise<Upload> {
-      const fault = crowdFault()
+      const fault = crowdFault(request)
       if (fault) throw fault
-      open++
+      const owner = request.user?.id
+      open.push(owner)
       try {
         const kept = await spool(payload.iterator({ destroyOnReturn: false }), spoolOptions(request))
         if (ended.has(request)) await giveUp(kept)
         request.bodyDigest = kept.sha256 ?? null
-        return { ...kept, media_type: mediaTypeOf(request), close: once(() => leave(kept)) }
+        return { ...kept, media_type: mediaTypeOf(request), close: once(() => leave(kept, owner)) }
       } catch (error) {
-        open--
+        open.splice(open.indexOf(owner), 1)
         await linger(payload)
         throw error
       }
     }
 
-    async function leave(kept: Spool) {
-      open--
+    async function leave(kept: Spool, owner: string | undefined) {
+      open.splice(open.indexOf(owner), 1)
       await kept.close()
     }
 

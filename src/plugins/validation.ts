@@ -1,9 +1,7 @@
 import { AjvCompiler, type BuildCompilerFromPool, type RouteDefinition } from '@fastify/ajv-compiler'
 import type { FastifyRequest, FastifySchema } from 'fastify'
 import type { Problem, ProblemFault } from '../lib/problem.ts'
-import { ValidationFailed } from '../lib/problems.ts'
-
-const MAX_FAULTS = 50
+import { faultyFields } from '../lib/problems.ts'
 
 /** Above so many values in a body, the first fault has to do: checking all of them takes about 10 ms. */
 const MOST_VALUES = 5_000
@@ -57,8 +55,12 @@ function hasAtMostDecimals(limit: number, value: unknown): boolean {
   return digits !== null && (digits[1] ?? '').length <= limit
 }
 
+/** Deeper, JSON cannot be written without exhausting the call stack. */
+const MOST_LEVELS = 1_000
+
 /** As it is stored, which is with all digits: 1e308 takes more than its five characters. */
 function hasAtMostBytes(limit: number, value: unknown): boolean {
+  if (!hasAtMostLevels(MOST_LEVELS, value)) return false
   const text = JSON.stringify(value)
   const digits = /\de[+-]\d/.test(text) ? zerosIn(value) : 0
   return Buffer.byteLength(text) + digits <= limit
@@ -144,7 +146,7 @@ export function validationProblem(request: FastifyRequest): Problem {
     const validate = request.getValidationFunction(part) as Validate | undefined
     return validate === undefined ? [] : faultsIn(name, validate, value(request))
   })
-  return invalid(errors)
+  return faultyFields(errors)
 }
 
 /** What is wrong with a part of a request, or with a part of that; nothing if it is valid. */
@@ -153,20 +155,19 @@ function faultsIn(name: ProblemFault['in'], validate: Validate, value: unknown):
 }
 
 /** Checks what a body holds many of, one by one: a wrong one is not the fault of the others. */
-export type Check = (value: unknown) => Problem | undefined
+export interface Check {
+  isValid(value: unknown): boolean
+  faultsIn(value: unknown): ProblemFault[]
+}
 
 /** By a schema that is always the same object, so that it is compiled once. `at` points to the value. */
 export function checkBy(request: FastifyRequest, schema: object, at = ''): Check {
   const validate = request.compileValidationSchema(schema as never, 'body') as unknown as Validate
-  return value => {
-    const errors = faultsIn('body', validate, value).map(fault => ({ ...fault, pointer: at + fault.pointer }))
-    return errors.length === 0 ? undefined : invalid(errors)
+  return {
+    isValid: validate,
+    faultsIn: value =>
+      faultsIn('body', validate, value).map(fault => ({ ...fault, pointer: at + fault.pointer })),
   }
-}
-
-function invalid(errors: ProblemFault[]): Problem {
-  const count = errors.length === 1 ? 'One field is' : `${errors.length} fields are`
-  return new ValidationFailed(`${count} not valid.`, { errors: errors.slice(0, MAX_FAULTS) })
 }
 
 function describeFault(part: ProblemFault['in'], fault: AjvFault): ProblemFault {

@@ -1,8 +1,12 @@
 import { sql } from 'drizzle-orm'
 import { test } from 'tap'
+import { changeUser } from '../../src/accounts/users.ts'
 import type { App } from '../../src/app.ts'
 import { allRows } from '../../src/db/rows.ts'
+import { inTransaction } from '../../src/db/transaction.ts'
+import { systemActor } from '../../src/lib/actor.ts'
 import { CHEAP, eventsOf, newcomer, post, registered } from '../domains/auth/people.ts'
+import { keyOf } from '../domains/items/files.ts'
 import { aUser, build } from '../helper.ts'
 import { isReplay } from './effects.ts'
 
@@ -136,6 +140,42 @@ test('who has signed out is told so again', async t => {
   t.equal(first.statusCode, 204)
   isReplay(t, first, await post(app, '/auth/logout', undefined, key))
   t.equal((await post(app, '/auth/logout', undefined, { ...headers, ...newKey() })).statusCode, 401)
+})
+
+test('a sign-out by cookie is not that of somebody else whose token is as bad', async t => {
+  const app = await open(t)
+  const key = { ...newKey(), authorization: 'Bearer undefined', origin }
+  const cookies: string[] = []
+  for (let person = 0; person < 2; person++) {
+    const answer = await post(app, '/auth/register', { ...newcomer(), cookie: true })
+    cookies.push(String(answer.headers['set-cookie']).split(';')[0] ?? '')
+  }
+  const [mine = '', theirs = ''] = cookies
+  const first = await post(app, '/auth/logout', undefined, { ...key, cookie: mine })
+  t.equal(first.statusCode, 204)
+  isReplay(t, first, await post(app, '/auth/logout', undefined, { ...key, cookie: mine }))
+  const other = await post(app, '/auth/logout', undefined, { ...key, cookie: theirs })
+  t.equal(other.headers['idempotency-replayed'], undefined)
+  const refresh = { cookie: theirs, origin }
+  t.equal((await post(app, '/auth/refresh', undefined, refresh)).statusCode, 401, 'the session is over')
+})
+
+test('what was answered to an administrator is not for who is none', async t => {
+  const app = await open(t)
+  const { db } = app.database
+  const owner = await aUser(app)
+  const admin = await aUser(app, 'admin')
+  const item = (await post(app, '/items', { title: 'secret' }, owner.headers)).json()
+  const key = newKey()
+  const publish = (headers: Record<string, string>) =>
+    post(app, `/items/${item.id}/publish`, undefined, { ...headers, ...key })
+  const first = await publish(admin.headers)
+  t.equal(first.statusCode, 200)
+  isReplay(t, first, await publish(admin.headers))
+  const apiKey = await keyOf(app, admin.id, ['items:write'])
+  t.match((await publish(apiKey)).json(), { status: 422, code: 'idempotency_mismatch' })
+  await inTransaction(db, tx => changeUser(tx, app.accounts, systemActor(), admin.id, { role: 'user' }))
+  t.match((await publish(admin.headers)).json(), { status: 422, code: 'idempotency_mismatch' })
 })
 
 test('the second of two codes, and of two secrets, is the first', async t => {

@@ -3,7 +3,7 @@ import { SECURITY_HEADERS } from '../../src/plugins/security-headers.ts'
 import { build } from '../helper.ts'
 
 const exposed =
-  'ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, Idempotency-Replayed'
+  'Content-Disposition, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, Idempotency-Replayed'
 
 test('every answer carries the security headers, also the failures', async t => {
   const app = await build(t)

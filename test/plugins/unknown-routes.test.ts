@@ -18,6 +18,28 @@ test('a known path under another method is 405 and names the methods', async t =
   }
 })
 
+test('a path of its own is not taken for an id', async t => {
+  const app = await build(t, {
+    routes: async app => {
+      app.get('/things/:id', probe('getThing'), async () => ({}))
+      app.patch('/things/:id', probe('updateThing'), async () => ({}))
+      app.get('/things/stats', probe('getThingStats'), async () => ({}))
+      app.post('/things/batch', probe('batchThings'), async () => ({}))
+    },
+  })
+  for (const [method, url, allow] of [
+    ['PATCH', '/things/stats', 'GET, HEAD, OPTIONS'],
+    ['GET', '/things/batch', 'OPTIONS, POST'],
+    ['PATCH', '/things/batch', 'OPTIONS, POST'],
+  ] as const) {
+    const response = await app.inject({ method, url })
+    t.match(response.json(), { status: 405, code: 'method_not_allowed' }, `${method} ${url}`)
+    t.equal(response.headers.allow, allow)
+  }
+  t.equal((await app.inject({ method: 'PATCH', url: '/things/1' })).statusCode, 200)
+  t.equal((await app.inject('/things/stats')).statusCode, 200)
+})
+
 test('a body on a path without a route is not read', async t => {
   const app = await build(t)
   const sent = { payload: '{broken', headers: { 'content-type': 'application/json' } }

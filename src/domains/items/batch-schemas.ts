@@ -34,10 +34,12 @@ export const ItemBatch = component(
   Type.Object(
     {
       operations: Type.Array(ref(BatchOperation), { minItems: 1, maxItems: 1000 }),
-      atomic: Type.Boolean({
-        default: true,
-        description: 'Whether nothing is done unless everything can be done.',
-      }),
+      atomic: Type.Optional(
+        Type.Boolean({
+          default: true,
+          description: 'Whether nothing is done unless everything can be done.',
+        }),
+      ),
     },
     { ...closed, description: 'Things to do, one after the other.' },
   ),

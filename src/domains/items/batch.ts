@@ -4,8 +4,8 @@ import type { Db, Tx } from '../../db/types.ts'
 import type { Target } from '../../events/recorded-change.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { etagOf, NO_PRECONDITION } from '../../lib/precondition.ts'
-import { isProblem, type Problem } from '../../lib/problem.ts'
-import { fieldFault, PreconditionRequired } from '../../lib/problems.ts'
+import { isProblem, type Problem, type ProblemFault } from '../../lib/problem.ts'
+import { faultyFields, fieldFault, PreconditionRequired } from '../../lib/problems.ts'
 import type { BatchOperation, BatchResult, ItemBatch, ItemBatchResults } from './batch-schemas.ts'
 import { BatchFailed } from './problems.ts'
 import type { ItemChanges, NewItem } from './schemas.ts'
@@ -18,15 +18,20 @@ interface Batch {
   /** Whose items may be changed; null for anybody's. */
   owner_id: string | null
   versionsRequired: boolean
-  checkNew(data: unknown): Problem | undefined
-  checkChanges(data: unknown): Problem | undefined
+  /** What is wrong with an item to be, or with changes. */
+  newFaults(data: unknown): ProblemFault[]
+  changeFaults(data: unknown): ProblemFault[]
 }
 
 /** Failures that an answer lists; whoever sent a thousand wrong operations has seen enough by then. */
 const MOST_FAILURES = 50
 
 /** All in one transaction, one statement for each operation, sent without waiting for the one before. */
-export function runBatch(db: Db, batch: Batch, { operations, atomic }: ItemBatch): Promise<ItemBatchResults> {
+export function runBatch(
+  db: Db,
+  batch: Batch,
+  { operations, atomic = true }: ItemBatch,
+): Promise<ItemBatchResults> {
   return inTransaction(db, async tx => {
     const [, ...results] = await Promise.all([
       lockItems(tx, batch, operations),
@@ -80,12 +85,14 @@ function faultOf(batch: Batch, operation: BatchOperation): Problem | undefined {
   if (missing !== undefined) return fault(missing, 'required', `is needed to ${op}`)
   const surplus = foreign.find(field => operation[field] !== undefined)
   if (surplus !== undefined) return fault(surplus, 'additionalProperties', `is not for ${op}`)
-  if (op === 'create') return batch.checkNew(data)
+  if (op === 'create') return invalidData(batch.newFaults(data))
   if (batch.versionsRequired && id !== undefined && version === undefined) {
     return new PreconditionRequired('Say in `version` which one you want to change.')
   }
-  return op === 'update' ? batch.checkChanges(data) : undefined
+  return op === 'update' ? invalidData(batch.changeFaults(data)) : undefined
 }
+
+const invalidData = (faults: ProblemFault[]) => (faults.length > 0 ? faultyFields(faults) : undefined)
 
 type Field = 'id' | 'version' | 'data'
 

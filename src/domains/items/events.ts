@@ -2,7 +2,8 @@ import { Type } from '@sinclair/typebox'
 import { defineEvent } from '../../events/event-type.ts'
 import { Item } from './schemas.ts'
 
-const fields = Type.Pick(Item, ['title', 'description', 'status', 'price', 'metadata'])
+/** By the version, who reads of changes that were made at the same moment knows which was first. */
+const fields = Type.Pick(Item, ['title', 'description', 'status', 'price', 'metadata', 'version'])
 
 export const itemCreated = defineEvent('item.created', fields)
 export const itemUpdated = defineEvent('item.updated', fields)

@@ -1,7 +1,6 @@
 import { type CsvRow, readCsv } from '../../lib/csv.ts'
-import { parseJson } from '../../lib/json.ts'
+import { readJson } from '../../lib/json.ts'
 import { type Line, type LineFault, readLines } from '../../lib/lines.ts'
-import { isProblem } from '../../lib/problem.ts'
 import { isText } from '../../lib/text.ts'
 import { Item } from './schemas.ts'
 
@@ -22,15 +21,13 @@ export async function* linesOfJson(file: AsyncIterable<Buffer>): AsyncGenerator<
 
 function fromJson({ line, text, fault }: Line): ImportLine {
   if (fault) return { line, fault }
-  try {
-    const fields = parseJson(text, 'The line')
-    if (typeof fields === 'object' && fields !== null)
-      for (const name of MADE_ANEW) delete (fields as never)[name]
-    return { line, fields }
-  } catch (error) {
-    if (!isProblem(error)) throw error
-    return { line, fault: { code: error.definition.code, message: error.message } }
+  const read = readJson(text, 'The line')
+  if (read.fault) return { line, fault: { code: read.fault, message: read.message } }
+  const fields = read.value
+  if (typeof fields === 'object' && fields !== null) {
+    for (const name of MADE_ANEW) delete (fields as Record<string, unknown>)[name]
   }
+  return { line, fields }
 }
 
 const COLUMNS = Object.keys(Item.properties) as (keyof Item)[]
@@ -49,12 +46,9 @@ function fromCsv({ line, cells, fault }: CsvRow<keyof Item>): ImportLine {
   // An empty cell says nothing, but for the title, which must say something.
   const fields = { title, ...filled({ description, status, price }) }
   if (!metadata) return { line, fields }
-  try {
-    return { line, fields: { ...fields, metadata: parseJson(metadata, 'metadata') } }
-  } catch (error) {
-    if (!isProblem(error)) throw error
-    return { line, fault: { code: error.definition.code, message: error.message } }
-  }
+  const read = readJson(metadata, 'metadata')
+  if (read.fault) return { line, fault: { code: read.fault, message: read.message } }
+  return { line, fields: { ...fields, metadata: read.value } }
 }
 
 const filled = (cells: Record<string, string | undefined>) =>

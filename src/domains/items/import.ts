@@ -1,10 +1,11 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { executePrepared } from '../../db/raw.ts'
 import { inTransaction } from '../../db/transaction.ts'
 import type { Db, Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { newId } from '../../lib/id.ts'
-import type { Problem } from '../../lib/problem.ts'
+import type { Check } from '../../plugins/validation.ts'
 import { itemsImported } from './events.ts'
 import type { ImportLine } from './import-lines.ts'
 import type { ItemImport } from './import-schemas.ts'
@@ -14,11 +15,12 @@ interface Import {
   actor: Actor
   user_id: string
   dry_run: boolean
-  check(fields: unknown): Problem | undefined
+  check: Check
 }
 
-/** Rows in a statement: of more, one statement takes longer but a row does not take less. */
+/** In a statement: of more, one statement takes longer but a row does not take less. */
 const ROWS_AT_ONCE = 1000
+const CHARACTERS_AT_ONCE = 1024 * 1024
 
 const MOST_ERRORS = 100
 
@@ -32,8 +34,9 @@ export async function importItems(
   read: () => AsyncIterable<ImportLine[]>,
 ): Promise<ItemImport> {
   const { actor, user_id, dry_run } = settings
-  if (dry_run) return sift(read(), settings, async () => {})
+  if (dry_run) return sift(read(), settings, () => undefined)
   return inTransaction(db, async tx => {
+    await executePrepared(tx, SETTINGS, [])
     const writer = createWriter(tx, user_id)
     const result = await sift(read(), settings, writer.write)
     await writer.finish()
@@ -44,83 +47,77 @@ export async function importItems(
   })
 }
 
+/** As long as others may have to wait while lines are looked at. */
+const TURN_MS = 10
+
 /** Hands on what is valid and notes what is not. */
 async function sift(
   lines: AsyncIterable<ImportLine[]>,
   { check }: Import,
-  write: (items: NewItem[]) => Promise<void>,
+  write: (item: NewItem) => Promise<void> | undefined,
 ): Promise<ItemImport> {
   const result: ItemImport = { imported: 0, failed: 0, errors: [] }
+  let turn = performance.now()
   for await (const batch of lines) {
-    const valid: NewItem[] = []
-    for (const { line, fields, fault = faultOf(check(fields)) } of batch) {
-      if (fault === undefined) valid.push(fields as NewItem)
-      else {
+    for (const { line, fields, fault } of batch) {
+      if (fault === undefined && check.isValid(fields)) {
+        result.imported++
+        await write(fields as NewItem)
+      } else {
         result.failed++
-        if (result.errors.length < MOST_ERRORS) result.errors.push({ line, ...fault })
+        if (result.errors.length < MOST_ERRORS)
+          result.errors.push({ line, ...(fault ?? faultOf(check, fields)) })
       }
+      if (performance.now() - turn < TURN_MS) continue
+      await nextTurn()
+      turn = performance.now()
     }
-    result.imported += valid.length
-    await write(valid)
   }
   return result
 }
 
-function faultOf(problem: Problem | undefined) {
-  if (problem === undefined) return undefined
-  const { definition, errors = [], message } = problem
-  const faults = errors.map(fault => `${fault.pointer.slice(1)} ${fault.message}`.trim())
-  return { code: definition.code, message: faults.join('; ') || message }
+/** Of a line that is wrong in every way, so many ways are told. */
+const MOST_FAULTS = 5
+
+function faultOf(check: Check, fields: unknown) {
+  const faults = check.faultsIn(fields).slice(0, MOST_FAULTS)
+  const messages = faults.map(({ pointer, message }) => `${pointer.slice(1)} ${message}`.trim())
+  return { code: 'validation_failed', message: messages.join('; ') }
 }
 
 /** The database works on one statement while the next is being put together. */
 function createWriter(tx: Tx, user_id: string) {
-  let waiting: NewItem[] = []
+  let rows: string[] = []
+  let characters = 0
   let underway: Promise<unknown> = Promise.resolve()
-  let begun = false
 
   return {
-    async write(items: NewItem[]) {
-      waiting.push(...items)
-      while (waiting.length > ROWS_AT_ONCE) {
-        if (!begun) await prepareForMany(tx)
-        begun = true
-        await send(waiting.slice(0, ROWS_AT_ONCE))
-        waiting = waiting.slice(ROWS_AT_ONCE)
-      }
+    write(item: NewItem): Promise<void> | undefined {
+      const row = JSON.stringify({ ...item, id: newId() })
+      rows.push(row)
+      characters += row.length
+      return rows.length < ROWS_AT_ONCE && characters < CHARACTERS_AT_ONCE ? undefined : send()
     },
     async finish() {
+      await send()
       await underway
-      if (begun) await settle(tx)
-      await insert(tx, user_id, waiting)
     },
   }
 
-  async function send(items: NewItem[]) {
+  async function send() {
     await underway
-    underway = insert(tx, user_id, items)
+    if (rows.length === 0) return
+    underway = executePrepared(tx, INSERT, [user_id, `[${rows}]`])
     // It is awaited in its turn; until then, a failure must not count as one that nobody looks at.
     underway.catch(() => {})
+    rows = []
+    characters = 0
   }
 }
 
-/**
- * Of new rows, the index of contents first notes the words, and sorts them in when the notes grow too long. Many at a time
- * are sorted in faster: 62 µs a row instead of 100.
- */
-const prepareForMany = (tx: Tx) => executePrepared(tx, SETTINGS, ['64MB', '64MB'])
-
-/** Searches read what is not sorted in yet, so the last rows have all of it sorted in. */
-const settle = (tx: Tx) => executePrepared(tx, SETTINGS, ['64kB', '64MB'])
-
+/** Between two statements there may be any number of lines that are not valid. The counts are not the only ones. */
 const SETTINGS = `
-  select set_config('gin_pending_list_limit', $1, true), set_config('work_mem', $2, true)`
-
-async function insert(tx: Tx, user_id: string, items: NewItem[]): Promise<void> {
-  if (items.length === 0) return
-  const rows = items.map(item => ({ ...item, id: newId() }))
-  await executePrepared(tx, INSERT, [user_id, JSON.stringify(rows)])
-}
+  select set_config('plinth.takes_long', 'yes', true), set_config('idle_in_transaction_session_timeout', '0', true)`
 
 const INSERT = `
   insert into items (id, user_id, title, description, status, price, metadata)

@@ -2,7 +2,8 @@ import { Type } from '@sinclair/typebox'
 import { defineEvent } from '../../events/event-type.ts'
 import { Post } from './schemas.ts'
 
-const fields = Type.Pick(Post, ['title', 'content'])
+/** By the version, who reads of changes that were made at the same moment knows which was first. */
+const fields = Type.Pick(Post, ['title', 'content', 'version'])
 
 export const postCreated = defineEvent('post.created', fields)
 export const postUpdated = defineEvent('post.updated', fields)

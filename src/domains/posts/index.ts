@@ -17,6 +17,8 @@ import { createPost, deletePost, listPosts, updatePost, viewPost } from './servi
 const tags = ['posts']
 const bodyLimit = MOST_BYTES
 
+const embedded = ({ author }: Post) => author.full_name
+
 const WHOSE =
   'Your own, or anybody’s if you are an editor or administrator. An API key of an administrator is that of a user.'
 
@@ -51,7 +53,7 @@ export default {
       '',
       {
         bodyLimit,
-        config: { access: WRITE, idempotency: true, versioned: 'answer' },
+        config: { access: WRITE, idempotency: true, versioned: 'answer', embedded },
         schema: {
           operationId: 'createPost',
           summary: 'Write a post',
@@ -70,7 +72,7 @@ export default {
     app.get(
       '/:id',
       {
-        config: { access: 'public', versioned: true },
+        config: { access: 'public', versioned: true, embedded },
         schema: {
           operationId: 'getPost',
           summary: 'Read a post',
@@ -90,7 +92,7 @@ export default {
         method,
         url: '/:id',
         bodyLimit,
-        config: { access: WRITE, versioned: true, problems: [Forbidden] },
+        config: { access: WRITE, versioned: true, embedded, problems: [Forbidden] },
         schema: {
           operationId,
           summary: 'Change a post',
@@ -108,7 +110,7 @@ export default {
     app.delete(
       '/:id',
       {
-        config: { access: WRITE, versioned: true, problems: [Forbidden] },
+        config: { access: WRITE, versioned: true, embedded, problems: [Forbidden] },
         schema: {
           operationId: 'deletePost',
           summary: 'Delete a post',

@@ -62,7 +62,11 @@ test('what a batch says is done in its order', async t => {
   t.strictSame(await typesOf(second.id), ['item.created', 'item.deleted'])
   const [, published] = await eventsAbout(app, first.id)
   t.match(published, { owner_id: user_id, actor_id: user_id, request_id: answer.headers['x-request-id'] })
-  t.strictSame(published?.changes, { title: ['Lamp', 'One'], status: ['draft', 'published'] })
+  t.strictSame(published?.changes, {
+    title: ['Lamp', 'One'],
+    status: ['draft', 'published'],
+    version: [1, 2],
+  })
   const order = (await eventsOf(app, user_id)).slice(2).map(({ type }) => type)
   t.strictSame(order, ['item.created', 'item.published', 'item.updated', 'item.deleted'], 'in their order')
 })

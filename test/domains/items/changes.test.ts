@@ -1,7 +1,14 @@
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { test } from 'tap'
+import { firstRow } from '../../../src/db/rows.ts'
+import { inTransaction } from '../../../src/db/transaction.ts'
+import type { Tx } from '../../../src/db/types.ts'
+import { deleteItem, updateItem } from '../../../src/domains/items/service.ts'
 import { items } from '../../../src/domains/items/tables.ts'
+import { systemActor } from '../../../src/lib/actor.ts'
 import { newId } from '../../../src/lib/id.ts'
+import { NO_PRECONDITION } from '../../../src/lib/precondition.ts'
+import { serverUrl } from '../../database.ts'
 import { aUser, build } from '../../helper.ts'
 import { anItem, counted, etagOf, eventsAbout, type Headers, send, writes } from './calls.ts'
 
@@ -28,7 +35,11 @@ test('each change is recorded once, with what it changed', async t => {
       actor_id: user_id,
       request_id: `call-${seen - 1}`,
     })
-    return { [event.type]: event.changes }
+    const { version = [null, null], ...changes } = event.changes
+    const [was, becomes] = version as (number | null)[]
+    t.ok(was === null || becomes === null || becomes === Number(was) + 1, 'the version is one more')
+    t.notSame(was, becomes)
+    return { [event.type]: changes }
   }
   const [created] = await eventsAbout(app, id)
   seen = 1
@@ -38,6 +49,7 @@ test('each change is recorded once, with what it changed', async t => {
     status: [null, 'draft'],
     price: [null, '12.50'],
     metadata: [null, { a: 1 }],
+    version: [null, 1],
   }
   t.strictSame(created?.changes, whole)
 
@@ -240,6 +252,7 @@ test('what is archived and deleted comes back as a draft, and that is recorded',
     status: [null, 'draft'],
     price: [null, '0.00'],
     metadata: [null, { a: 1 }],
+    version: [null, 3],
   })
 })
 
@@ -300,6 +313,44 @@ test('of those who suppose nothing, no change is lost', async t => {
   const { title } = (await send(app, 'GET', `/${id}`, headers)).json()
   t.strictSame([...titles(0), title].sort(), ['Lamp', ...titles(1)].sort(), 'each rests on another')
 })
+
+if (serverUrl !== undefined) {
+  // On the embedded database, nobody is ever between another's reading and writing.
+  test('who waits for another writer changes what that one has left', async t => {
+    const app = await build(t)
+    const { db } = app.database
+    const { id: user_id, headers } = await aUser(app)
+    const actor = systemActor()
+    const remains = [
+      ['PATCH', '', { title: 'Lamp' }, { title: 'Desk' }, { title: 'Lamp' }],
+      ['POST', '/publish', undefined, { status: 'archived' }, { status: 'published' }],
+      ['POST', '/restore', undefined, null, { title: 'Lamp' }],
+    ] as const
+    for (const [method, suffix, payload, meanwhile, expected] of remains) {
+      const status = suffix === '/publish' ? 'published' : 'draft'
+      const { id } = await anItem(app, headers, { status })
+      const target = { id, owner_id: user_id, precondition: NO_PRECONDITION }
+      let waiting: ReturnType<typeof send> | undefined
+      await inTransaction(db, async tx => {
+        await (meanwhile ? updateItem(tx, actor, target, meanwhile) : deleteItem(tx, actor, target))
+        waiting = send(app, method, `/${id}${suffix}`, headers, payload)
+        // Only who is sent has a promise that goes on.
+        waiting.then(() => {})
+        while ((await waitingForLocks(tx)) === 0);
+      })
+      t.match((await waiting)?.json(), { ...expected, version: 3 }, suffix || method)
+      t.match((await send(app, 'GET', `/${id}`, headers)).json(), { ...expected, version: 3 })
+      t.equal((await eventsAbout(app, id)).length, 3)
+    }
+  })
+}
+
+async function waitingForLocks(tx: Tx): Promise<number> {
+  const waiting = sql`
+    select count(*)::int as count from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`
+  return (await firstRow<{ count: number }>(tx, waiting))?.count ?? 0
+}
 
 test('what many ask for at once is done, and recorded, once', async t => {
   const app = await build(t)

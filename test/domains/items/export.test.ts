@@ -162,7 +162,7 @@ test('what cannot be asked for', async t => {
   t.match((await send(app, 'POST', '/export', headers)).json(), { status: 405, code: 'method_not_allowed' })
   // It is no operation of its own, and so asks for an item of this id.
   const head = await send(app, 'HEAD', '/export', headers)
-  t.strictSame([head.statusCode, head.body], [400, ''])
+  t.strictSame([head.statusCode, head.body], [405, ''])
 })
 
 test('an administrator exports whose items he wants, and nobody else does', async t => {

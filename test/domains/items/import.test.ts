@@ -5,8 +5,12 @@ import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
 import { type Test, test } from 'tap'
 import type { App } from '../../../src/app.ts'
-import { databaseVariables, serverUrl } from '../../database.ts'
-import { aUser, build, listen, recordingLogger } from '../../helper.ts'
+import { connectPostgres } from '../../../src/db/postgres.ts'
+import { inTransaction } from '../../../src/db/transaction.ts'
+import { importItems } from '../../../src/domains/items/import.ts'
+import { systemActor } from '../../../src/lib/actor.ts'
+import { createServerDatabase, databaseVariables, serverUrl } from '../../database.ts'
+import { aUser, build, listen, recordingLogger, testConfig } from '../../helper.ts'
 import { filesOpenAs } from '../../lib/open-files.ts'
 import { startServer } from '../../processes.ts'
 import { CHEAP, newcomer } from '../auth/people.ts'
@@ -298,7 +302,7 @@ test('a quote that is never closed takes the rest of the file with it', async t 
   t.strictSame(await titlesOf(app, id), ['a'])
 })
 
-test('depth of JSON is a fault of its line, however deep', { todo: 'src/plugins/validation.ts' }, async t => {
+test('depth of JSON is a fault of its line, however deep', async t => {
   const app = await build(t)
   const { id, headers } = await aUser(app)
   const deep = (depth: number) => `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`
@@ -606,7 +610,52 @@ async function heldUp(t: Test, url: string) {
   }
 }
 
+test('a header is told what is wrong with it, however long it is', async t => {
+  const app = await build(t)
+  const { headers } = await aUser(app)
+  const file = `${','.repeat(120_000)}${'id,'.repeat(40_000)}\n1\n`
+  const answer = await importFile(app, headers, 'csv', file)
+  t.match(answer.json(), { status: 400, errors: [{ code: 'unknown_column' }] })
+  t.strictSame(
+    answer.json().errors.map(({ code }: { code: string }) => code),
+    ['unknown_column', 'repeated_column', 'missing_column'],
+  )
+})
+
 if (serverUrl !== undefined) {
+  test('lines that are not valid may take longer than a transaction may pause', async t => {
+    const url = await createServerDatabase(t)
+    const config = testConfig({ DATABASE_IDLE_TRANSACTION_TIMEOUT_MS: '100' })
+    const database = connectPostgres(url, config)
+    t.teardown(() => database.close())
+    const app = await build(t, { database })
+    const { headers } = await aUser(app)
+    const file = `{"title":"first"}\n${'{}\n'.repeat(400_000)}{"title":"last"}\n`
+    const answer = await importFile(app, headers, 'ndjson', file)
+    t.match(answer.json(), { imported: 2, failed: 400_000 })
+  })
+
+  test('while an import takes its time, its owner can go on', async t => {
+    const app = await build(t)
+    const { headers, id: user_id } = await aUser(app)
+    const { db } = app.database
+    await inTransaction(db, async tx => {
+      await importItems(
+        tx,
+        { actor: systemActor(), user_id, dry_run: false, check: { isValid: () => true, faultsIn: () => [] } },
+        async function* () {
+          yield [{ line: 1, fields: { title: 'long' } }]
+        },
+      )
+      // So many that each connection has had a turn.
+      const made = await Promise.all(
+        Array.from({ length: 20 }, () => send(app, 'POST', '', headers, { title: 'short' })),
+      )
+      t.ok(made.every(({ statusCode }) => statusCode === 201))
+    })
+    t.match(await statsOf(app, headers), { total: 21 })
+  })
+
   test('a connection to the database that is cut in the middle is 503, and nothing is imported', async t => {
     const app = await build(t)
     const user = await aUser(app)

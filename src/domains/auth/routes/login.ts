@@ -19,7 +19,7 @@ import { Unauthenticated } from '../../../lib/problems.ts'
 import { nothing, ref, withHeaders } from '../../../lib/schema.ts'
 import { tokenPair } from '../answers.ts'
 import { completeSignIn, signIn } from '../login.ts'
-import { clearRefreshCookie, readRefreshCookie } from '../refresh-cookie.ts'
+import { clearRefreshCookie, readRefreshCookie, refreshCookieIn } from '../refresh-cookie.ts'
 import { register } from '../registration.ts'
 import {
   Credentials,
@@ -155,9 +155,9 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: 'optional',
         badToken: 'ignored',
-        // Afterwards, nobody can tell any more whose the token was.
+        // Afterwards, nobody can tell any more whose the token was; and where it was none, the cookie counts.
         idempotency: {
-          caller: request => request.headers.authorization ?? readRefreshCookie(request, CORS_ORIGINS),
+          caller: request => `${request.headers.authorization} ${refreshCookieIn(request)}`,
         },
         problems: [CsrfFailed],
       },

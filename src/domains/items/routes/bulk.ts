@@ -20,6 +20,9 @@ const tags = ['items']
 const NDJSON = 'application/x-ndjson'
 const CSV = 'text/csv'
 
+/** Of a thousand items, 8 kB each. */
+const BATCH_BYTES = 8 * 1024 * 1024
+
 const UPLOAD = {
   types: {
     [NDJSON]: 'On each line, a `NewItem`.',
@@ -41,13 +44,15 @@ export const bulkRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/batch',
     {
+      bodyLimit: BATCH_BYTES,
       config: { access: WRITE, idempotency: true, problems: [BatchFailed] },
       schema: {
         operationId: 'batchItems',
         summary: 'Create, change and delete up to 1 000 items at once',
         description:
           'In the order in which they stand, in one transaction. Unless `atomic` is false, all of it is done or ' +
-          'nothing; with `atomic: false`, what can be done is done, and `results` says what came of each.',
+          'nothing; with `atomic: false`, what can be done is done, and `results` says what came of each. ' +
+          'The body may have 8 MiB.',
         tags,
         body: ref(ItemBatch),
         response: { 200: ref(ItemBatchResults) },
@@ -60,8 +65,8 @@ export const bulkRoutes: FastifyPluginAsyncTypebox = async app => {
         user_id: user.id,
         owner_id: ownerFor(user),
         versionsRequired,
-        checkNew: checkBy(request, newItem, '/data'),
-        checkChanges: checkBy(request, itemChanges, '/data'),
+        newFaults: checkBy(request, newItem, '/data').faultsIn,
+        changeFaults: checkBy(request, itemChanges, '/data').faultsIn,
       }
       return runBatch(db, batch, body)
     },

@@ -28,7 +28,7 @@ const moves = [
     operationId: 'restoreItem',
     summary: 'Bring back an item that was deleted or archived',
     description:
-      'What was deleted has the status that it had, what was archived is a draft. Of any other, nothing changes.',
+      'What was deleted has the status that it had, but what was archived is a draft. Of any other, nothing changes.',
     // Nobody can read the version of what is deleted.
     versioned: 'optional',
     move: restoreItem,
