@@ -115,7 +115,7 @@ function createWriter(tx: Tx, user_id: string) {
   }
 }
 
-/** Between two statements there may be any number of lines that are not valid. The counts are not the only ones. */
+/** Its owner's other writes must not wait for it; and between two statements there may be any number of faulty lines. */
 const SETTINGS = `
   select set_config('plinth.takes_long', 'yes', true), set_config('idle_in_transaction_session_timeout', '0', true)`
 

@@ -32,16 +32,8 @@ export const listRoutes: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async ({ user, query, url }, reply) => {
-      const {
-        fields,
-        page: _page,
-        per_page: _size,
-        cursor: _cursor,
-        sort_by: _by,
-        sort_dir: _dir,
-        ...asked
-      } = query
-      const filter = { ...asked, user_id: ownerAsked(user, asked.user_id) }
+      const { fields } = query
+      const filter = { ...query, user_id: ownerAsked(user, query.user_id) }
       const found = await listItems(db, filter, sortedItems.slice(query), columnsOf(fields))
       const page = sortedItems.page(query, found)
       reply.header('link', sortedPageLinks(url, page.pagination))
