@@ -7,17 +7,42 @@ import { EVENT_VALUES, eventValues, insertEvent, stateOf } from './record.ts'
 // trip. `locked` is the row as it is when it is this writer's turn, which the statement's own view of it may lag behind;
 // `before` what is told of it; `after` what it is now, if anything about it changed.
 
-interface RecordedChange {
+interface Recorded {
   table: string
   /** What is answered, and recorded, of `subject`, as which the statement knows the row. */
   columns: string
   /** The column that says whose it is. */
   owner: string
+  type: EventType
+}
+
+interface RecordedInsert extends Recorded {
+  /** The values, each of which has the next parameter for itself, from the first on; then come `eventValues`. */
+  values: Record<string, string>
+}
+
+/** A new row and its event, likewise. */
+export function recordedInsert({ table, columns, owner, values, type }: RecordedInsert): string {
+  const names = Object.keys(values)
+  return `
+  with after as (
+    insert into ${table} as subject (${names.join(', ')}) values (${Object.values(values).join(', ')})
+    returning ${columns}
+  ), event as (${insertEvent(names.length + 1, {
+    owner_id: owner,
+    subject_id: 'id',
+    changes: `changes_between(null, ${stateOf('after', type)})`,
+    from: 'after',
+  })}
+  )
+  select * from after`
+}
+
+interface RecordedChange extends Recorded {
   /** Which rows there are to be changed, as a condition on `subject`. */
   among: string
   /** The new values, which may refer to `subject` and to parameters from FIRST_OWN on. */
   values: Record<string, string>
-  type: EventType
   /** Where the change itself tells what kind it is: SQL on `before` and `after`, and for all else the type's name. */
   typeName?: (plain: string) => string
   /** What the event shows, where it is more than what differs: SQL on `before` and `after`. */

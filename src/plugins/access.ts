@@ -8,6 +8,7 @@ import type { Actor } from '../lib/actor.ts'
 import { bearerToken } from '../lib/bearer.ts'
 import { EmailUnverified, Forbidden, InsufficientScope, Unauthenticated } from '../lib/problems.ts'
 import { clientAddress } from './client-address.ts'
+import { listOf } from './on-route.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -51,7 +52,7 @@ export default fp(
       const access = route.config?.access
       if (access === undefined || access === 'public') return
       const guard = access === 'optional' ? recognise(route.config?.badToken) : admit(access)
-      route.onRequest = [guard, ...[route.onRequest ?? []].flat()]
+      route.onRequest = [guard, ...listOf(route.onRequest)]
     })
 
     function recognise(badToken: 'ignored' | undefined) {

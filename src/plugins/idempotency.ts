@@ -11,6 +11,7 @@ import { sha256 } from '../lib/opaque.ts'
 import { withHeaders } from '../lib/schema.ts'
 import type { Vault } from '../lib/vault.ts'
 import { clientAddress } from './client-address.ts'
+import { listOf, mayAnswer, takeHeaders } from './on-route.ts'
 import { becomeProblem } from './problems.ts'
 
 declare module 'fastify' {
@@ -201,12 +202,9 @@ function replay(reply: FastifyReply, { status, headers, body }: Answer) {
 }
 
 function document(route: RouteOptions) {
-  const { schema = {}, config } = route
-  const { properties, ...headers } = Object(schema.headers)
-  const all = { type: 'object', ...headers, properties: { ...properties, ...HEADERS } }
-  route.schema = { ...schema, headers: all, response: replayable(schema.response) }
-  const problems = [...(config?.problems ?? []), IdempotencyInProgress, IdempotencyMismatch]
-  route.config = { ...config, problems }
+  takeHeaders(route, HEADERS)
+  mayAnswer(route, IdempotencyInProgress, IdempotencyMismatch)
+  route.schema = { ...route.schema, response: replayable(route.schema?.response) }
 }
 
 function replayable(response: FastifySchema['response']) {
@@ -218,5 +216,3 @@ function replayable(response: FastifySchema['response']) {
     ]),
   )
 }
-
-const listOf = <T>(hooks: T | T[] | undefined): T[] => [hooks ?? []].flat() as T[]

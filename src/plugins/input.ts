@@ -12,6 +12,7 @@ import {
   UnsupportedMediaType,
   UriTooLong,
 } from '../lib/problems.ts'
+import { listOf } from './on-route.ts'
 
 /** Anything but printable ASCII, and `%`: only such a URL can hold what a decoded one must not. */
 const NEEDS_A_LOOK = /[^\x21-\x24\x26-\x7e]/
@@ -56,7 +57,7 @@ export default fp(
       const bodiless = route.schema?.body === undefined && [route.method].flat().some(takesBody)
       if (bodiless) route.schema = { ...route.schema, body: NO_FIELDS }
       if (!bodiless && route.config?.body !== 'optional') return
-      route.preValidation = [fillBody, ...[route.preValidation ?? []].flat()]
+      route.preValidation = [fillBody, ...listOf(route.preValidation)]
     })
     app.addHook('onRequest', (request, _reply, done) => {
       done(hostFault(request.raw) ?? urlFault(request.url))

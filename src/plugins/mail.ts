@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import { Unavailable } from '../lib/problems.ts'
 import type { Mailer } from '../mail/mailer.ts'
+import { listOf } from './on-route.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -24,7 +25,7 @@ export default fp(
       const { mail } = route.config ?? {}
       if (mail === undefined) return
       operations.add(route.schema?.operationId ?? route.url)
-      if (mail === 'required') route.preHandler = [refuse, ...[route.preHandler ?? []].flat()]
+      if (mail === 'required') route.preHandler = [refuse, ...listOf(route.preHandler)]
     })
 
     app.addHook('onReady', async () => {

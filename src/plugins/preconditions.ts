@@ -1,4 +1,4 @@
-import { type TSchema, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import {
@@ -12,9 +12,9 @@ import {
   readPrecondition,
   TAGS_PATTERN,
 } from '../lib/precondition.ts'
-import type { ProblemConstructor } from '../lib/problem.ts'
 import { PreconditionFailed, PreconditionRequired } from '../lib/problems.ts'
 import { nothing, withHeaders } from '../lib/schema.ts'
+import { listOf, mayAnswer, takeHeaders } from './on-route.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -75,37 +75,24 @@ export default fp(
     })
 
     function honourOnChange(route: RouteOptions, demanded: boolean) {
-      const problems = demanded ? [PreconditionFailed, PreconditionRequired] : [PreconditionFailed]
-      addConditions(route, CHANGE_HEADERS, problems)
+      takeHeaders(route, CHANGE_HEADERS)
+      mayAnswer(route, PreconditionFailed, ...(demanded ? [PreconditionRequired] : []))
       if (demanded && required) route.preHandler = [demandIfMatch, ...listOf(route.preHandler)]
     }
   },
   { name: 'preconditions' },
 )
 
-const listOf = <T>(hooks: T | T[] | undefined): T[] => [hooks ?? []].flat() as T[]
-
 const isRead = ({ method }: RouteOptions) => method === 'GET' || method === 'HEAD'
 
 function honourOnRead(route: RouteOptions) {
-  addConditions(route, READ_HEADERS, [PreconditionFailed])
+  takeHeaders(route, READ_HEADERS)
+  mayAnswer(route, PreconditionFailed)
   const { response } = route.schema ?? {}
   route.schema = { ...route.schema, response: { ...Object(response), 304: NOT_MODIFIED } }
   route.preSerialization = [...listOf(route.preSerialization), compareVersion]
   // Behind the handler that Fastify gives HEAD, which counts the bytes of a body.
   route.onSend = [...listOf(route.onSend), sparePayload]
-}
-
-/** Besides the headers and problems that the route has anyhow. */
-function addConditions(
-  route: RouteOptions,
-  conditions: Record<string, TSchema>,
-  refusals: ProblemConstructor[],
-) {
-  const { properties, ...headers } = Object(route.schema?.headers)
-  const all = { type: 'object', ...headers, properties: { ...properties, ...conditions } }
-  route.schema = { ...route.schema, headers: all }
-  route.config = { ...route.config, problems: [...(route.config?.problems ?? []), ...refusals] }
 }
 
 function withEtag(schema: FastifySchema = {}): FastifySchema {

@@ -6,6 +6,7 @@ import fp from 'fastify-plugin'
 import { PayloadTooLarge, Unavailable, UnsupportedMediaType } from '../lib/problems.ts'
 import { type Spool, spool } from '../lib/spool.ts'
 import { demandPlainUtf8 } from './input.ts'
+import { listOf } from './on-route.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -50,9 +51,9 @@ export default fp(
       if (upload === undefined) return
       addParsers(this, Object.keys(upload.types))
       // Before anything is read, so that the connection can go on after a refusal.
-      route.preParsing = [refuse, ...[route.preParsing ?? []].flat()]
+      route.preParsing = [refuse, ...listOf(route.preParsing)]
       route.handler = closing(route.handler)
-      route.onResponse = [closeUnhandled, ...[route.onResponse ?? []].flat()]
+      route.onResponse = [closeUnhandled, ...listOf(route.onResponse)]
     })
 
     /** Only where the route is, since elsewhere nobody reads these types. */

@@ -1,11 +1,12 @@
 import { writeInOneStatement } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
-import { eventValues, insertEvent, stateOf } from '../../events/record.ts'
+import { eventValues, stateOf } from '../../events/record.ts'
 import {
   changeValues,
   demandChanged,
   FIRST_OWN,
   recordedChange,
+  recordedInsert,
   type Target,
 } from '../../events/recorded-change.ts'
 import type { Actor } from '../../lib/actor.ts'
@@ -32,29 +33,29 @@ export async function createItem(db: Db, actor: Actor, user_id: string, fields: 
   return itemOf(row)
 }
 
-const CREATE = `
-  with after as (
-    insert into items as subject (id, user_id, title, description, status, price, metadata)
-    values ($1::uuid, $2::uuid, $3::text, $4::text, coalesce($5::text, 'draft'), coalesce($6::numeric, 0),
-      coalesce($7::jsonb, '{}'))
-    returning ${ITEM_COLUMNS}
-  ), event as (${insertEvent(8, {
-    owner_id: 'user_id',
-    subject_id: 'id',
-    changes: `changes_between(null, ${stateOf('after', itemCreated)})`,
-    from: 'after',
-  })}
-  )
-  select * from after`
+const subject = { table: 'items', columns: ITEM_COLUMNS, owner: 'user_id' }
 
-/** What is different, by \`PATCH\` or because it is published or archived: whoever follows a status hears of it either way. */
+const CREATE = recordedInsert({
+  ...subject,
+  values: {
+    id: '$1::uuid',
+    user_id: '$2::uuid',
+    title: '$3::text',
+    description: '$4::text',
+    status: "coalesce($5::text, 'draft')",
+    price: 'coalesce($6::numeric, 0)',
+    metadata: "coalesce($7::jsonb, '{}')",
+  },
+  type: itemCreated,
+})
+
+/** What is different, by `PATCH` or because it is published or archived: whoever follows a status hears of it either way. */
 export async function updateItem(db: Db, actor: Actor, target: Target, changes: ItemChanges): Promise<Item> {
   const values = [...changeValues(target, actor, itemUpdated), changes]
   return changed(await writeInOneStatement(db, UPDATE, values))
 }
 
 const CHANGES = `$${FIRST_OWN}::jsonb`
-const subject = { table: 'items', columns: ITEM_COLUMNS, owner: 'user_id' }
 const isThere = 'subject.deleted_at is null'
 
 const UPDATE = recordedChange({

@@ -1,11 +1,12 @@
 import { writeInOneStatement } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
-import { eventValues, insertEvent, stateOf } from '../../events/record.ts'
+import { eventValues, stateOf } from '../../events/record.ts'
 import {
   changeValues,
   demandChanged,
   FIRST_OWN,
   recordedChange,
+  recordedInsert,
   type Target,
 } from '../../events/recorded-change.ts'
 import type { Actor } from '../../lib/actor.ts'
@@ -49,19 +50,13 @@ export async function createPost(
   return postOf(row)
 }
 
-const CREATE = `
-  with after as (
-    insert into posts as subject (id, author_id, title, content)
-    values ($1::uuid, $2::uuid, $3::text, $4::text)
-    returning ${POST_COLUMNS}
-  ), event as (${insertEvent(5, {
-    owner_id: 'author_id',
-    subject_id: 'id',
-    changes: `changes_between(null, ${stateOf('after', postCreated)})`,
-    from: 'after',
-  })}
-  )
-  select * from after`
+const subject = { table: 'posts', columns: POST_COLUMNS, owner: 'author_id' }
+
+const CREATE = recordedInsert({
+  ...subject,
+  values: { id: '$1::uuid', author_id: '$2::uuid', title: '$3::text', content: '$4::text' },
+  type: postCreated,
+})
 
 export async function updatePost(
   db: Db,
@@ -73,15 +68,11 @@ export async function updatePost(
   return changed(await writeInOneStatement(db, UPDATE, values))
 }
 
-const subject = {
-  table: 'posts',
-  columns: POST_COLUMNS,
-  owner: 'author_id',
-  among: 'subject.deleted_at is null',
-}
+const among = 'subject.deleted_at is null'
 
 const UPDATE = recordedChange({
   ...subject,
+  among,
   values: {
     title: `coalesce($${FIRST_OWN}::text, subject.title)`,
     content: `coalesce($${FIRST_OWN + 1}::text, subject.content)`,
@@ -96,6 +87,7 @@ export async function deletePost(db: Db, actor: Actor, target: Target): Promise<
 
 const DELETE = recordedChange({
   ...subject,
+  among,
   values: { deleted_at: 'now()' },
   type: postDeleted,
   changes: `changes_between(${stateOf('before', postDeleted)}, null)`,
