@@ -48,6 +48,7 @@ export async function changePassword(
   actor: Actor,
   { id: user_id, session_id: except }: SignedInUser,
   { current_password, new_password }: PasswordChange,
+  precondition: Precondition,
 ): Promise<void> {
   const { database, principals } = accounts
   if (new_password === current_password) throw unchanged('/new_password')
@@ -55,7 +56,7 @@ export async function changePassword(
   const confirmation = await demandPassword(accounts, actor, user_id, current_password)
   const password_hash = await accounts.passwords.hash(new_password)
   await inTransaction(database.db, async tx => {
-    const user = await lockUser(tx, user_id)
+    const user = await lockUser(tx, user_id, { precondition })
     await demandStillConfirmed(tx, confirmation)
     await replaceHash(tx, user_id, password_hash)
     await deleteSessions(tx, { user_id, except })
@@ -83,12 +84,13 @@ export async function requestEmailChange(
   actor: Actor,
   user_id: string,
   { email, password }: EmailChange,
+  precondition: Precondition,
 ): Promise<void> {
   const { database, config, mailer } = accounts
   const new_email = canonicalEmail(email)
   const confirmation = await demandPassword(accounts, actor, user_id, password)
   await inTransaction(database.db, async tx => {
-    const { email: old_email, first_name } = await lockUser(tx, user_id)
+    const { email: old_email, first_name } = await lockUser(tx, user_id, { precondition })
     await demandStillConfirmed(tx, confirmation)
     if (new_email === old_email) throw unchanged('/email')
     await demandFree(tx, new_email)

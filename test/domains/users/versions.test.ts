@@ -148,6 +148,24 @@ test('one’s own account is closed only in the version that one knows', async t
   t.equal((await send(app, 'GET', '/me', headers)).statusCode, 401)
 })
 
+test('a password and an e-mail are changed only in the version that one knows', async t => {
+  const app = await build(t, { variables: CHEAP })
+  const person = newcomer()
+  const registered = await app.inject({ method: 'POST', url: '/api/v1/auth/register', payload: person })
+  const { access_token, user } = registered.json()
+  const { password } = person
+  const new_password = 'quite another one'
+  const put = (what: string, version: number, payload: object) =>
+    send(app, 'PUT', `/me/${what}`, { ...bearer(access_token), 'if-match': etagOf(user, version) }, payload)
+  const email = { email: newcomer().email, password }
+  t.equal((await put('email', 7, { ...email, password: 'wrong' })).statusCode, 401, 'the password first')
+  t.equal((await put('email', 7, email)).statusCode, 412)
+  t.equal((await put('email', 1, email)).statusCode, 202)
+  t.equal((await put('password', 7, { current_password: password, new_password })).statusCode, 412)
+  t.equal((await put('password', 1, { current_password: password, new_password })).statusCode, 204)
+  t.equal(await versionOf(app, user.id), 2)
+})
+
 test('of a hundred who change the same version, one does', async t => {
   const app = await build(t)
   const admin = await signedIn(app)

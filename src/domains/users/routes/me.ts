@@ -79,7 +79,8 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
   app.put(
     '/me/password',
     {
-      config: { access, mail: 'optional', problems: byPassword },
+      // Of the user's version, since the password has none of its own; the current one is condition enough.
+      config: { access, versioned: 'optional', mail: 'optional', problems: byPassword },
       schema: {
         operationId: 'changePassword',
         summary: 'Change your password',
@@ -89,8 +90,8 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 204: nothing('The password is changed.') },
       },
     },
-    async ({ actor, user, body }, reply) => {
-      await changePassword(accounts, actor, user, body)
+    async ({ actor, user, body, precondition }, reply) => {
+      await changePassword(accounts, actor, user, body, precondition)
       return reply.code(204).send()
     },
   )
@@ -98,7 +99,7 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
   app.put(
     '/me/email',
     {
-      config: { access, mail: 'required', problems: [...byPassword, EmailTaken] },
+      config: { access, versioned: 'optional', mail: 'required', problems: [...byPassword, EmailTaken] },
       schema: {
         operationId: 'changeEmail',
         summary: 'Ask for another e-mail',
@@ -110,8 +111,8 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 202: nothing('The link is on its way.') },
       },
     },
-    async ({ actor, user, body }, reply) => {
-      await requestEmailChange(accounts, actor, user.id, body)
+    async ({ actor, user, body, precondition }, reply) => {
+      await requestEmailChange(accounts, actor, user.id, body, precondition)
       return reply.code(202).send()
     },
   )
