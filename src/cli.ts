@@ -43,6 +43,11 @@ export const commands: Record<string, Entry> = {
     summary: 'Sign a user out everywhere',
     load: () => import('./commands/sessions.ts'),
   },
+  items: {
+    usage: 'items export|import',
+    summary: 'EMAIL [FILE] [--format ndjson|csv] [--dry-run]: the items of a user as lines, out or in',
+    load: () => import('./commands/items.ts'),
+  },
   'seed-db': {
     usage: 'seed-db',
     summary: 'Add accounts and data to develop with; masses, without events, by --users N --items N',

@@ -1,8 +1,8 @@
-import { pipeline } from 'node:stream/promises'
 import type { Db } from '../db/types.ts'
 import { exportEvents, type Verification, verifyAudit } from '../domains/audit/public.ts'
 import { EXIT_USAGE, StartupError } from '../lib/exit-codes.ts'
 import type { Command } from './command.ts'
+import { printLines } from './print-lines.ts'
 import { withDatabase } from './with-database.ts'
 
 const run: Command = ([action]) => {
@@ -40,6 +40,6 @@ function describe({
 }
 
 async function exportAll(db: Db): Promise<number> {
-  await pipeline(await exportEvents(db, {}), process.stdout, { end: false })
+  await printLines(await exportEvents(db, {}))
   return 0
 }

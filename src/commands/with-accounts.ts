@@ -11,10 +11,17 @@ import { withDatabase } from './with-database.ts'
 
 /** What commands about accounts need. They answer with the sentence to print; a refusal is told as one, too. */
 export function withAccounts(work: (accounts: Accounts) => Promise<string>): Promise<number> {
+  return usingAccounts(async accounts => {
+    process.stdout.write(`${await work(accounts)}\n`)
+    return 0
+  })
+}
+
+/** The same for those that print what they like, and answer with the exit code. */
+export function usingAccounts(work: (accounts: Accounts) => Promise<number>): Promise<number> {
   return withDatabase(async (database, config) => {
     try {
-      process.stdout.write(`${await work(createAccounts(config, database, createMailer(config)))}\n`)
-      return 0
+      return await work(createAccounts(config, database, createMailer(config)))
     } catch (error) {
       throw asSentence(error)
     }
@@ -29,8 +36,11 @@ function asSentence(error: unknown): unknown {
 }
 
 function describe({ message, errors = [] }: Problem): string {
-  const faults = errors.map(fault => `${fault.pointer.slice(1)} ${fault.message}`)
-  return faults.length === 0 ? message : `Not valid: ${faults.join('; ')}.`
+  const faults = errors.map(fault => `${fault.pointer.slice(1)} ${fault.message}`.trim())
+  if (faults.length === 0) return message
+  // What is not the fault of a field needs to be told whose it is.
+  const what = errors.every(({ pointer }) => pointer === '') ? message.replace(/\.$/, '') : 'Not valid'
+  return `${what}: ${faults.join('; ')}.`
 }
 
 /** Of those who are not deleted. */

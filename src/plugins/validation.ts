@@ -2,6 +2,7 @@ import { AjvCompiler, type BuildCompilerFromPool, type RouteDefinition } from '@
 import type { FastifyRequest, FastifySchema } from 'fastify'
 import type { Problem, ProblemFault } from '../lib/problem.ts'
 import { faultyFields } from '../lib/problems.ts'
+import { allComponents } from '../lib/schema.ts'
 
 /** Above so many values in a body, the first fault has to do: checking all of them takes about 10 ms. */
 const MOST_VALUES = 5_000
@@ -162,7 +163,17 @@ export interface Check {
 
 /** By a schema that is always the same object, so that it is compiled once. `at` points to the value. */
 export function checkBy(request: FastifyRequest, schema: object, at = ''): Check {
-  const validate = request.compileValidationSchema(schema as never, 'body') as unknown as Validate
+  return checkWith(request.compileValidationSchema(schema as never, 'body') as unknown as Validate, at)
+}
+
+/** The same where there is no request, as in a command. Compiles the schema each time. */
+export function checkOf(schema: object): Check {
+  const components = Object.fromEntries(allComponents().map(component => [component.$id, component]))
+  const route = { schema, method: '', url: '', httpPart: 'body' }
+  return checkWith(buildValidator(components)(route) as Validate, '')
+}
+
+function checkWith(validate: Validate, at: string): Check {
   return {
     isValid: validate,
     faultsIn: value =>

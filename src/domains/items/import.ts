@@ -5,11 +5,12 @@ import type { Db, Tx } from '../../db/types.ts'
 import { record } from '../../events/record.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { newId } from '../../lib/id.ts'
-import type { Check } from '../../plugins/validation.ts'
+import { ref } from '../../lib/schema.ts'
+import { type Check, checkOf } from '../../plugins/validation.ts'
 import { itemsImported } from './events.ts'
 import type { ImportLine } from './import-lines.ts'
 import type { ItemImport } from './import-schemas.ts'
-import type { NewItem } from './schemas.ts'
+import { NewItem } from './schemas.ts'
 
 interface Import {
   actor: Actor
@@ -17,6 +18,9 @@ interface Import {
   dry_run: boolean
   check: Check
 }
+
+/** What a line has to be, for an import that is no request. */
+export const checkOfLines = () => checkOf(ref(NewItem))
 
 /** In a statement: of more, one statement takes longer but a row does not take less. */
 const ROWS_AT_ONCE = 1000
