@@ -8,11 +8,14 @@ const FORMULA = '=+\\-@＝＋－＠'
 /** What a spreadsheet runs as a formula, or, as TAB, CR and LF, skips before it looks. */
 const AT_START = `[${FORMULA}\\t\\r\\n]`
 
-/** Where a spreadsheet separates by semicolons or tabs, a cell of ours begins in the middle for it, quoted or not. */
+/**
+ * Where a spreadsheet separates by semicolons or tabs, a cell of ours begins in the middle for it, and what is a quote to us
+ * may be the beginning of a quoted cell.
+ */
 const WITHIN = '(?<=[;\\t\\r\\n])'
 
-const TO_DEFUSE = new RegExp(`^(?='*${AT_START})|${WITHIN}(?='*[${FORMULA}])`, 'g')
-const DEFUSED = new RegExp(`^'(?='*${AT_START})|${WITHIN}'(?='*[${FORMULA}])`, 'g')
+const TO_DEFUSE = new RegExp(`^(?='*${AT_START})|${WITHIN}(?=['"]*[${FORMULA}])`, 'g')
+const DEFUSED = new RegExp(`^'(?='*${AT_START})|${WITHIN}'(?=['"]*[${FORMULA}])`, 'g')
 
 /**
  * Puts an apostrophe before what a spreadsheet would run. Also before what looks as if it had been done already, so that

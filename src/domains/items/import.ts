@@ -24,7 +24,8 @@ export const checkOfLines = () => checkOf(ref(NewItem))
 
 /** In a statement: of more, one statement takes longer but a row does not take less. */
 const ROWS_AT_ONCE = 1000
-const CHARACTERS_AT_ONCE = 1024 * 1024
+/** A second's work where the text is hostile to the index of contents. */
+const CHARACTERS_AT_ONCE = 128 * 1024
 
 const MOST_ERRORS = 100
 

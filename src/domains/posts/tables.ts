@@ -27,6 +27,7 @@ export const posts = pgTable(
       .where(sql`${table.deleted_at} is null`),
     index('posts_by_content')
       .using('gin', table.title.op('gin_trgm_ops'), table.content.op('gin_trgm_ops'))
+      .with({ gin_pending_list_limit: 512 })
       .where(sql`${table.deleted_at} is null`),
     index('posts_deleted').on(table.deleted_at).where(sql`${table.deleted_at} is not null`),
   ],
