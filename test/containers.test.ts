@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { parse } from 'yaml'
 import { commands } from '../src/cli.ts'
-import { Environment } from '../src/config.ts'
+import { Environment } from '../src/lib/environment.ts'
 import { packageRoot } from '../src/lib/package.ts'
 
 // No container engine is needed for this; with one, .ci/run starts the whole thing.
