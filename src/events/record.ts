@@ -61,19 +61,20 @@ interface RecordedInSql {
  */
 export function insertEvent(
   first: number,
-  { owner_id, subject_id, changes, from, type = `$${first + 2}::text` }: RecordedInSql,
+  { owner_id, subject_id, changes, from, type = `$${first + AT_TYPE}::text` }: RecordedInSql,
 ): string {
-  const parameter = (index: number, kind: string) => `$${first + index}::${kind}`
+  const values = VALUE_TYPES.map((kind, index) => `$${first + index}::${kind}`).with(AT_TYPE, type)
   return `
     insert into events (${COLUMNS})
-    select ${parameter(0, 'uuid')}, ${parameter(1, 'timestamptz')}, ${type}, ${parameter(3, 'text')},
-      ${parameter(4, 'text')}, ${parameter(5, 'uuid')}, ${parameter(6, 'text')}, ${parameter(7, 'text')},
-      ${parameter(8, 'text')}, ${owner_id}, ${subject_id}, ${changes}
-    from ${from}`
+    select ${values.join(', ')}, ${owner_id}, ${subject_id}, ${changes} from ${from}`
 }
 
-/** How many parameters `eventValues` are. */
-export const EVENT_VALUES = 9
+/** Of `eventValues`, in SQL. */
+const VALUE_TYPES = ['uuid', 'timestamptz', 'text', 'text', 'text', 'uuid', 'text', 'text', 'text']
+
+/** How many parameters `eventValues` are, and which of them is the name of the type. */
+export const EVENT_VALUES = VALUE_TYPES.length
+export const AT_TYPE = 2
 
 /** The state of a row, in SQL, as far as events of this type show it. The row has a column for each field. */
 export const stateOf = (row: string, { fields }: EventType): string =>
@@ -107,7 +108,7 @@ const INSERT_ALL = `
   )`
 
 /** The fields that differ. Of a change, only what both states mention: a field that was not read has not changed. */
-export function changesBetween(
+function changesBetween(
   { properties }: TObject,
   before: Record<string, unknown> | undefined,
   after: Record<string, unknown> | undefined,

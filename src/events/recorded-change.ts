@@ -1,7 +1,9 @@
+import { writeInOneStatement } from '../db/transaction.ts'
+import type { Db } from '../db/types.ts'
 import type { Actor } from '../lib/actor.ts'
 import { type Precondition, preconditionFailed, versionsFor } from '../lib/precondition.ts'
 import type { EventType } from './event-type.ts'
-import { EVENT_VALUES, eventValues, insertEvent, stateOf } from './record.ts'
+import { AT_TYPE, EVENT_VALUES, eventValues, insertEvent, stateOf } from './record.ts'
 
 // A change of one row, the check of its version, and its event, in one statement: a transaction of its own, and one round
 // trip. `locked` is the row as it is when it is this writer's turn, which the statement's own view of it may lag behind;
@@ -38,6 +40,13 @@ export function recordedInsert({ table, columns, owner, values, type }: Recorded
   select * from after`
 }
 
+/** Runs such a statement with its own parameters, and answers with the row. */
+export async function insertRecorded(db: Db, text: string, own: unknown[], actor: Actor, type: EventType) {
+  const [row] = await writeInOneStatement(db, text, [...own, ...eventValues(actor, type)])
+  if (row === undefined) throw new Error('An insert returns its row.')
+  return row
+}
+
 interface RecordedChange extends Recorded {
   /** Which rows there are to be changed, as a condition on `subject`. */
   among: string
@@ -49,11 +58,9 @@ interface RecordedChange extends Recorded {
   changes?: string
 }
 
-/** The parameter that is the name of the type: the third of `eventValues`. */
-const TYPE_NAME = '$7::text'
-
-/** The number of the first parameter that is the change's own. */
-export const FIRST_OWN = 5 + EVENT_VALUES
+/** The numbers of the first parameter of `eventValues`, and of the first that is the change's own. */
+const FIRST_OF_EVENT = 5
+export const FIRST_OWN = FIRST_OF_EVENT + EVENT_VALUES
 
 export function recordedChange({
   table,
@@ -85,12 +92,12 @@ export function recordedChange({
     from locked
     where subject.id = locked.id and locked.allowed and locked.fits and (${differences.join(' or ')})
     returning ${columns}, subject.deleted_at, true as allowed, true as fits
-  ), event as (${insertEvent(5, {
+  ), event as (${insertEvent(FIRST_OF_EVENT, {
     owner_id: `after.${owner}`,
     subject_id: 'after.id',
     changes: changes ?? `changes_between(${stateOf('before', type)}, ${stateOf('after', type)})`,
     from: 'before, after',
-    ...(typeName !== undefined && { type: typeName(TYPE_NAME) }),
+    ...(typeName !== undefined && { type: typeName(`$${FIRST_OF_EVENT + AT_TYPE}::text`) }),
   })}
   )
   select * from after union all select * from before where not exists (select from after)`
@@ -117,7 +124,7 @@ export function changeValues(
 /** As Postgres writes an array. */
 const integers = (values: readonly number[]) => `{${values.join(',')}}`
 
-export interface ChangeRow extends Record<string, unknown> {
+interface ChangeRow extends Record<string, unknown> {
   /** Whether the caller may change it. */
   allowed: boolean
   /** Whether it has the version that the request supposes. */

@@ -54,8 +54,8 @@ export function columnsOf(fields: string | undefined): Columns {
 }
 
 /**
- * Neither prepared nor with one plan for all: what is best for an owner of a hundred items takes seconds for one of a
- * million, and the planner knows which of them it is only if it sees who is asking, and for what.
+ * Neither prepared nor with one plan for all: what is best for an owner of a hundred items may read and sort all of
+ * a million, and the planner knows which of them it is only if it sees who is asking, and for what.
  */
 export async function listItems(
   db: Db,
@@ -73,22 +73,22 @@ type Listed = ItemSummary & { total: number | null }
 
 /** The query of a list, as it is: benches show its plan. */
 export function selectListed(db: Db, filter: OwnItemFilter, slice: ItemSlice, columns: Columns) {
-  const total =
-    slice.after === undefined ? totalOf(db, filter, and(...conditionsOf(filter))) : sql<null>`null`
+  const where = and(...conditionsOf(filter))
+  const total = slice.after === undefined ? totalOf(db, filter, where) : sql<null>`null`
   // The id and what is sorted by are what the next page's cursor is made of.
   const selected = { ...columns, id: items.id, [slice.sort_by]: items[slice.sort_by], total }
-  return sliced(db.select(selected).from(items).$dynamic(), filter, slice)
+  return sliced(db.select(selected).from(items).$dynamic(), where, slice)
 }
 
 /** The same with all that there is of each item, and nobody counts them. */
 export const selectWhole = (db: Db, filter: OwnItemFilter, slice: ItemSlice) =>
-  sliced(db.select(itemColumns).from(items).$dynamic(), filter, slice)
+  sliced(db.select(itemColumns).from(items).$dynamic(), and(...conditionsOf(filter)), slice)
 
-function sliced<Query extends PgSelect>(query: Query, filter: OwnItemFilter, slice: ItemSlice) {
+function sliced<Query extends PgSelect>(query: Query, where: SQL | undefined, slice: ItemSlice) {
   const { sort_by, sort_dir, after, limit, offset } = slice
   const order = { column: items[sort_by], id: items.id, direction: sort_dir }
   return query
-    .where(and(...conditionsOf(filter), isAfter(order, after)))
+    .where(and(where, isAfter(order, after)))
     .orderBy(...sortedBy(order))
     .limit(limit)
     .offset(offset)

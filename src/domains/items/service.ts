@@ -1,10 +1,11 @@
 import { writeInOneStatement } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
-import { eventValues, stateOf } from '../../events/record.ts'
+import { stateOf } from '../../events/record.ts'
 import {
   changeValues,
   demandChanged,
   FIRST_OWN,
+  insertRecorded,
   recordedChange,
   recordedInsert,
   type Target,
@@ -28,9 +29,7 @@ export async function viewItem(db: Db, id: string, owner_id: string | null): Pro
 export async function createItem(db: Db, actor: Actor, user_id: string, fields: NewItem): Promise<Item> {
   const { title, description, status, price, metadata } = fields
   const own = [newId(), user_id, title, description, status, price, metadata]
-  const [row] = await writeInOneStatement(db, CREATE, [...own, ...eventValues(actor, itemCreated)])
-  if (row === undefined) throw new Error('An insert returns its row.')
-  return itemOf(row)
+  return itemOf(await insertRecorded(db, CREATE, own, actor, itemCreated))
 }
 
 const subject = { table: 'items', columns: ITEM_COLUMNS, owner: 'user_id' }

@@ -69,8 +69,9 @@ export const items = pgTable(
 
 /**
  * How many items, which are not deleted, an owner has. Counted by triggers, because counting a million rows takes as long
- * as all the rest of a request a hundred times over. An owner's numbers are the sums of several rows, one for each
- * connection that writes, up to sixteen: one row would have an owner's parallel writers wait for each other's commits.
+ * as all the rest of a request some fifty times over. An owner's numbers are the sums of several rows, one for each
+ * connection that writes, up to sixteen, and as many for imports: one row would have an owner's parallel writers wait for
+ * each other's commits.
  */
 export const itemCounts = pgTable(
   'item_counts',

@@ -1,10 +1,11 @@
 import { writeInOneStatement } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
-import { eventValues, stateOf } from '../../events/record.ts'
+import { stateOf } from '../../events/record.ts'
 import {
   changeValues,
   demandChanged,
   FIRST_OWN,
+  insertRecorded,
   recordedChange,
   recordedInsert,
   type Target,
@@ -45,9 +46,7 @@ export async function createPost(
   { title, content }: NewPost,
 ): Promise<Post> {
   const own = [newId(), author_id, title, content]
-  const [row] = await writeInOneStatement(db, CREATE, [...own, ...eventValues(actor, postCreated)])
-  if (row === undefined) throw new Error('An insert returns its row.')
-  return postOf(row)
+  return postOf(await insertRecorded(db, CREATE, own, actor, postCreated))
 }
 
 const subject = { table: 'posts', columns: POST_COLUMNS, owner: 'author_id' }
