@@ -1,5 +1,6 @@
 import { and, desc, eq, gte, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import { unionAll } from 'drizzle-orm/pg-core'
+import { ownEventColumns } from '../../accounts/own-events.ts'
 import { allRows } from '../../db/rows.ts'
 import type { Db } from '../../db/types.ts'
 import { eventColumns } from '../../events/schemas.ts'
@@ -19,8 +20,18 @@ export async function listEvents(db: Db, { type, ...filter }: EventFilter, page:
   return selectEvents(db, filter, types, page)
 }
 
+/** What happened to a user's own, newest first. */
+export const listOwnEvents = (db: Db, owner_id: string, page: Page) =>
+  selectEvents(db, { owner_id }, undefined, page, ownEventColumns)
+
 /** By id, newest first: the partitions are in the same order, so the newest page reads the newest partition. */
-export function selectEvents(db: Db, filter: EventFilter, types: string[] | undefined, page: Page) {
+export function selectEvents(
+  db: Db,
+  filter: EventFilter,
+  types: string[] | undefined,
+  page: Page,
+  columns: typeof eventColumns | typeof ownEventColumns = eventColumns,
+) {
   const { before, limit } = page
   const condition = and(
     ...conditionsOf(filter),
@@ -29,7 +40,7 @@ export function selectEvents(db: Db, filter: EventFilter, types: string[] | unde
   )
   const ids = filter.actor_id === undefined ? undefined : idsByActor(db, filter.actor_id, condition, limit)
   return db
-    .select(eventColumns)
+    .select(columns as typeof eventColumns)
     .from(events)
     .where(ids === undefined ? condition : inArray(events.id, ids))
     .orderBy(desc(events.id))

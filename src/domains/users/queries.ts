@@ -40,11 +40,6 @@ export async function findManagedUser(db: Db, id: string): Promise<User | undefi
 
 export const countUsers = (db: Db, id: string): Promise<number> => db.$count(users, eq(users.id, id))
 
-export async function listKeyIds(db: Db, user_id: string): Promise<string[]> {
-  const rows = await db.select({ id: apiKeys.id }).from(apiKeys).where(eq(apiKeys.user_id, user_id))
-  return rows.map(({ id }) => id)
-}
-
 // What is held about a user, without the hashes of what they know or have.
 
 export const selectProfile = (db: Db, user_id: string) =>

@@ -6,8 +6,7 @@ import { User } from '../../../accounts/schemas.ts'
 import { keysetPage, keysetParameters, pageLinks, pageResponse, readCursor } from '../../../lib/keyset.ts'
 import { InvalidCursor } from '../../../lib/problems.ts'
 import { isUuid, nothing, ref, savedAs, withHeaders } from '../../../lib/schema.ts'
-import { EventPage } from '../../audit/public.ts'
-import { listActivity } from '../activity.ts'
+import { EventPage, listOwnEvents } from '../../audit/public.ts'
 import { exportUser } from '../export.ts'
 import { changePassword, deactivate, requestEmailChange } from '../own-account.ts'
 import { Deactivation, EmailChange, ExportedRecord, PasswordChange, ProfileChanges } from '../schemas.ts'
@@ -132,7 +131,7 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
     },
     async ({ user, query: { cursor, per_page }, url }, reply) => {
       const before = readCursor('activity', cursor, isUuid)
-      const events = await listActivity(db, user.id, { before, limit: per_page + 1 })
+      const events = await listOwnEvents(db, user.id, { before, limit: per_page + 1 })
       const page = keysetPage('activity', events, per_page, ({ id }) => id)
       return reply.header('link', pageLinks(url, page.pagination)).send(page)
     },
