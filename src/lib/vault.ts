@@ -5,6 +5,8 @@ export interface Vault {
   seal(text: string): string
   /** Throws when it was changed, or sealed with another secret or for another purpose. */
   open(sealed: string): string
+  /** Undefined instead, for what may have been sealed with a key that is gone. */
+  openIfPossible(sealed: string): string | undefined
   /** Whether it opens with the first secret; what does not should be sealed again before the others go. */
   isCurrent(sealed: string): boolean
 }
@@ -34,13 +36,14 @@ export function createVault(
       return VERSION + Buffer.concat(parts).toString('base64url')
     },
 
-    open(sealed) {
-      const bytes = decode(sealed)
-      for (const key of keys) {
-        const text = decrypt(bytes, key, context)
-        if (text !== undefined) return text
+    open,
+
+    openIfPossible(sealed) {
+      try {
+        return open(sealed)
+      } catch {
+        return undefined
       }
-      throw new Error('What was sealed is damaged, or was sealed with another key.')
     },
 
     isCurrent(sealed) {
@@ -50,6 +53,15 @@ export function createVault(
         return false
       }
     },
+  }
+
+  function open(sealed: string): string {
+    const bytes = decode(sealed)
+    for (const key of keys) {
+      const text = decrypt(bytes, key, context)
+      if (text !== undefined) return text
+    }
+    throw new Error('What was sealed is damaged, or was sealed with another key.')
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Unavailable } from './problems.ts'
+import { createTurns } from './turns.ts'
 
 interface WorkQueueOptions {
   at_once: number
@@ -29,14 +30,12 @@ export function createWorkQueue({
   refusal,
   refuse_after_ms: [least, most] = [0, 0],
 }: WorkQueueOptions): WorkQueue {
-  const waiting: (() => void)[] = []
-  let running = 0
+  const turns = createTurns(at_once)
   let average_ms = first_guess_ms
 
   return {
     async run(work) {
-      if (running < at_once) running++
-      else await turn()
+      if (!turns.takeAtOnce()) await turn()
       const started = performance.now()
       try {
         const result = await work()
@@ -44,7 +43,7 @@ export function createWorkQueue({
         average_ms += WEIGHT_OF_LAST * (performance.now() - started - average_ms)
         return result
       } finally {
-        handOver()
+        turns.give()
       }
     },
   }
@@ -52,10 +51,10 @@ export function createWorkQueue({
   async function turn() {
     if (expectedWait() > longest_wait_ms) return refuse()
     const since = performance.now()
-    await new Promise<void>(resolve => waiting.push(resolve))
+    await turns.take()
     // The average is of the past: on a machine that then became slow, people waited up to 7 s.
     if (performance.now() - since > longest_wait_ms) {
-      handOver()
+      turns.give()
       throw refused()
     }
   }
@@ -67,18 +66,11 @@ export function createWorkQueue({
   }
 
   function expectedWait() {
-    return ((waiting.length + 1) * average_ms) / at_once
+    return ((turns.waiting + 1) * average_ms) / at_once
   }
 
   function refused() {
     const seconds = String(Math.ceil(expectedWait() / 1000))
     return new Unavailable(refusal, { headers: { 'retry-after': seconds } })
-  }
-
-  /** The place goes straight to the next in line: were it free for a moment, a newcomer could take it. */
-  function handOver() {
-    const next = waiting.shift()
-    if (next === undefined) running--
-    else next()
   }
 }

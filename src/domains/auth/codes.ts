@@ -1,7 +1,6 @@
 import { and, eq, isNull, lt, or } from 'drizzle-orm'
 import type { Accounts } from '../../accounts/accounts.ts'
 import { normaliseRecoveryCode } from '../../accounts/recovery-codes.ts'
-import { openSecret } from '../../accounts/reseal.ts'
 import { recoveryCodes, users } from '../../accounts/tables.ts'
 import type { Tx } from '../../db/types.ts'
 import { sha256 } from '../../lib/opaque.ts'
@@ -32,7 +31,7 @@ export async function useTotp(
 ): Promise<boolean> {
   // One that nobody can read fits no code. Recovery codes are still good then.
   if (totp_secret === null) return false
-  const secret = openSecret(vault, totp_secret)
+  const secret = vault.openIfPossible(totp_secret)
   if (secret === undefined) return false
   const step = matchTotp(secret, code, new Date())
   if (step === undefined) return false
