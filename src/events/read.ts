@@ -1,4 +1,5 @@
-import { and, asc, gte, lt, sql } from 'drizzle-orm'
+import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
+import { executePrepared } from '../db/raw.ts'
 import type { Db } from '../db/types.ts'
 import { firstIdAt, timeOfId } from '../lib/id.ts'
 import { events } from './tables.ts'
@@ -15,23 +16,95 @@ export const BEGINNING: Position = { transaction_id: -(2n ** 63n), id: firstIdAt
 /** More than the clocks of two machines differ and a transaction lasts; it only spares old partitions a look. */
 const SLACK_MS = 86_400_000
 
+export const precedes = (one: Position, other: Position): boolean =>
+  one.transaction_id < other.transaction_id ||
+  (one.transaction_id === other.transaction_id && one.id < other.id)
+
 /** The next events in order. Read again from the last one's position, this neither skips nor repeats any. */
 export const readEvents = (db: Db, after: Position, limit: number) =>
   db
     .select()
     .from(events)
+    .where(and(isAfter(after), isFinal))
+    .orderBy(asc(events.transaction_id), asc(events.id))
+    .limit(limit)
+
+/** Where an event is, and what tells whether anybody wants to have it. */
+export interface EventKey extends Position {
+  type: string
+  owner_id: string | null
+  /** About how many bytes it has, as Postgres stores it. */
+  size: number
+}
+
+interface KeyRange {
+  after: Position
+  /** Only of transactions below; never more than the horizon. */
+  below: bigint
+  /** Only this owner's. */
+  owner_id?: string | null
+  limit: number
+}
+
+/** The next events in order, as keys: their contents may have a megabyte each, and are read by those who want them. */
+export const readKeys = (db: Db, { after, below, owner_id, limit }: KeyRange): Promise<EventKey[]> =>
+  db
+    .select(keyColumns)
+    .from(events)
     .where(
       and(
         isAfter(after),
-        isFinal,
-        gte(events.id, firstIdAt(new Date(timeOfId(after.id).getTime() - SLACK_MS))),
+        lt(events.transaction_id, below),
+        owner_id ? eq(events.owner_id, owner_id) : undefined,
       ),
     )
     .orderBy(asc(events.transaction_id), asc(events.id))
     .limit(limit)
 
+const keyColumns = {
+  transaction_id: events.transaction_id,
+  id: events.id,
+  type: events.type,
+  owner_id: events.owner_id,
+  size: sql<number>`pg_column_size(${events.changes})`,
+}
+
+/**
+ * The place before everything that is not final yet. Between it and the last final event is nothing, so it is that
+ * event's place for whoever has read all, and names no event.
+ */
+export async function readHorizon(db: Db): Promise<Position> {
+  const [row] = await executePrepared(db, HORIZON, [])
+  const { transaction_id, last_id } = row as { transaction_id: string; last_id: string | null }
+  return {
+    transaction_id: BigInt(transaction_id),
+    // What is to come has an id that is made later, or earlier by no more than the slack.
+    id: last_id === null ? BEGINNING.id : idBefore(last_id),
+  }
+}
+
+const HORIZON = `
+  select event_horizon()::text as transaction_id, (
+    select id from events where transaction_id < event_horizon() order by transaction_id desc, id desc limit 1
+  )::text as last_id`
+
+/** Where an event is; undefined if it is not, or no longer, there. */
+export async function findPosition(db: Db, id: string): Promise<Position | undefined> {
+  const [row] = await db
+    .select({ transaction_id: events.transaction_id, id: events.id })
+    .from(events)
+    .where(eq(events.id, id))
+  return row
+}
+
 const isAfter = ({ transaction_id, id }: Position) =>
-  sql`(${events.transaction_id}, ${events.id}) > (${String(transaction_id)}::bigint, ${id}::uuid)`
+  and(
+    sql`(${events.transaction_id}, ${events.id}) > (${String(transaction_id)}::bigint, ${id}::uuid)`,
+    gte(events.id, idBefore(id)),
+  )
+
+/** No event whose place is behind that of `id` has one below this. */
+const idBefore = (id: string) => firstIdAt(new Date(timeOfId(id).getTime() - SLACK_MS))
 
 /**
  * An event that is not yet committed has a transaction at or above the horizon, so what is below it is complete, and

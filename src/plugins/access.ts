@@ -16,6 +16,8 @@ declare module 'fastify' {
     user: CallerOf<this>
     /** Who calls, and from where: for services, which must not see a request. */
     readonly actor: Actor
+    /** Asks again who calls, for an answer that goes on and on: undefined once the route would no longer let them in. */
+    admitAgain(): Promise<Principal | undefined>
   }
   interface FastifyContextConfig {
     /** Where access is `optional`: a token that is not good counts as none, because a cookie may be good. */
@@ -47,6 +49,7 @@ export default fp(
   async (app, { authenticate, requireVerifiedEmail }: AccessOptions) => {
     app.decorateRequest('user', null as never)
     app.decorateRequest('actor', { getter: actorOf })
+    app.decorateRequest('admitAgain', admitAgain)
 
     app.addHook('onRoute', route => {
       const access = route.config?.access
@@ -105,6 +108,14 @@ export default fp(
         ;(request as { user: Principal }).user = user
         next(user)
       }
+    }
+
+    async function admitAgain(this: FastifyRequest): Promise<Found> {
+      const rules = this.routeOptions.config.access
+      const credential = credentialOf(this)
+      if (typeof rules !== 'object' || credential === undefined) return undefined
+      const user = await authenticate(credential)
+      return user && refusalOf(user, this, rules) === undefined ? user : undefined
     }
 
     function refusalOf(user: Principal, request: FastifyRequest, rules: AccessRules): Error | undefined {

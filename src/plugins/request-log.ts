@@ -12,6 +12,17 @@ export class RequestLog extends LogController {
 
   override incomingRequest() {}
 
+  /** A stream that is broken off never completes: most live streams end so, because the client goes away. */
+  override streamError(
+    error: Error & { code?: string },
+    request: FastifyRequest,
+    reply: FastifyReply,
+    metadata?: Record<string, unknown>,
+  ) {
+    if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') super.streamError(error, request, reply, metadata)
+    this.requestCompleted(error, request, reply)
+  }
+
   override requestCompleted(_error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply) {
     request.log.info(
       {

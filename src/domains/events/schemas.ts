@@ -1,0 +1,31 @@
+import { Type } from '@sinclair/typebox'
+import { OneOf } from '../../lib/schema.ts'
+import { LAST_EVENT_ID } from './place.ts'
+
+const MOST_TYPES = 50
+const LONGEST_TYPE = 100
+
+export const StreamParameters = Type.Object({
+  types: Type.Optional(
+    Type.String({
+      pattern: `^[a-z_.*]+(,[a-z_.*]+){0,${MOST_TYPES - 1}}$`,
+      maxLength: MOST_TYPES * (LONGEST_TYPE + 1),
+      'x-message': `must be 1 to ${MOST_TYPES} types, such as item.created, or beginnings of types, such as item.*`,
+      description: 'Only events of these types, separated by commas; `item.*` is how types begin.',
+    }),
+  ),
+  scope: OneOf(['own', 'all'], {
+    default: 'own',
+    description: '`all`: everybody’s events, in full; for administrators.',
+  }),
+})
+
+export const StreamHeaders = Type.Object({
+  'last-event-id': Type.Optional(
+    Type.String({
+      pattern: LAST_EVENT_ID,
+      'x-message': 'must be the last id that the stream sent',
+      description: 'The last `id` that was received: the stream goes on behind it.',
+    }),
+  ),
+})
