@@ -10,6 +10,7 @@ import type { Database } from './db/types.ts'
 import * as domains from './domains/index.ts'
 import type { Job } from './jobs/job.ts'
 import type { Lifecycle } from './lib/lifecycle.ts'
+import { createOutbound, type Outbound, type OutboundOptions } from './lib/outbound.ts'
 import './lib/problem-schema.ts'
 import { allComponents } from './lib/schema.ts'
 import { createVault } from './lib/vault.ts'
@@ -39,6 +40,8 @@ declare module 'fastify' {
     database: Database
     redis: Redis | undefined
     accounts: Accounts
+    /** For addresses that callers choose. */
+    outbound: Outbound
     /** Every kind of job there is. */
     jobs: readonly Job[]
   }
@@ -54,6 +57,8 @@ export interface Resources {
   redis?: Redis | undefined
   logger: Logger
   lifecycle?: Lifecycle
+  /** Looks up the names of hosts, where it is not the system that does. */
+  resolve?: OutboundOptions['resolve']
 }
 
 export type App = FastifyInstance
@@ -71,7 +76,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 72_000
 
 /** The service as an object that never listens: the server, the tests and the command line share it. */
 export async function buildApp(config: Config, resources: Resources): Promise<App> {
-  const { database, redis, logger, lifecycle = { phase: 'serving' } } = resources
+  const { database, redis, logger, lifecycle = { phase: 'serving' }, resolve } = resources
   const compilers = createCompilers()
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
@@ -112,6 +117,12 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
     },
   })
   app.addHook('onClose', () => accounts.principals.end())
+  const outbound = createOutbound({
+    allow_private: config.WEBHOOK_ALLOW_PRIVATE,
+    ...(resolve !== undefined && { resolve }),
+  })
+  app.decorate('outbound', outbound)
+  app.addHook('onClose', async () => outbound.close())
   for (const schema of allComponents()) app.addSchema(schema)
 
   await app.register(securityHeaders)

@@ -48,6 +48,11 @@ export const commands: Record<string, Entry> = {
     summary: 'EMAIL [FILE] [--format ndjson|csv] [--dry-run]: the items of a user as lines, out or in',
     load: () => import('./commands/items.ts'),
   },
+  webhooks: {
+    usage: 'webhooks list|replay',
+    summary: 'EMAIL: how they do; ID [--from TIME] [--to TIME] [--failed-only] [--delivery ID]: send again',
+    load: () => import('./commands/webhooks.ts'),
+  },
   'seed-db': {
     usage: 'seed-db',
     summary: 'Add accounts and data to develop with; masses, without events, by --users N --items N',

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { jobs } from './background.ts'
+import { jobs, type Running, services } from './background.ts'
 import type { Config } from './config.ts'
 import { pendingMigrations } from './db/migrate.ts'
 import type { Database } from './db/types.ts'
 import { countMissingQueues } from './jobs/queries.ts'
-import type { Runner } from './jobs/runner.ts'
 
 const LOOK_MS = 1_000
 
@@ -16,7 +15,7 @@ export interface Work {
   stop(graceMs: number): Promise<void>
 }
 
-/** Runs the jobs of the service, from when the database is ready for them. */
+/** Runs the jobs and background services, from when the database is ready for them. */
 export function startWork(config: Config, database: Database, logger: Logger): Work {
   const stopping = new AbortController()
   const starting = start()
@@ -24,21 +23,27 @@ export function startWork(config: Config, database: Database, logger: Logger): W
     started: starting.then(() => {}),
     async stop(graceMs) {
       stopping.abort()
-      const runner = await starting
-      await runner?.stop(graceMs)
+      const running = await starting
+      await Promise.all(running.map(service => service.stop(graceMs)))
     },
   }
 
-  async function start(): Promise<Runner | undefined> {
+  async function start(): Promise<Running[]> {
     for (let told = false; !stopping.signal.aborted; told = true) {
       const obstacle = await obstacleTo(database)
-      // Loaded here, because a web process without it starts sooner.
-      if (obstacle === undefined)
-        return (await import('./jobs/runner.ts')).startRunner({ config, database, logger, jobs })
+      if (obstacle === undefined) return startAll()
       if (!told) logger.warn({ err: obstacle }, 'jobs wait until the database is there and migrated')
       await sleep(LOOK_MS, undefined, { signal: stopping.signal }).catch(() => {})
     }
-    return undefined
+    return []
+  }
+
+  /** Loaded here, because a web process without them starts sooner. */
+  async function startAll(): Promise<Running[]> {
+    const surroundings = { config, database, logger }
+    const { startRunner } = await import('./jobs/runner.ts')
+    const starters = await Promise.all(services.map(load => load()))
+    return [startRunner({ ...surroundings, jobs }), ...starters.map(begin => begin(surroundings))]
   }
 }
 

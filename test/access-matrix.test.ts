@@ -98,6 +98,22 @@ const table: Record<string, Who> = {
   putPost: 'author or editors',
   deletePost: 'author or editors',
 
+  listWebhooks: 'webhooks:read',
+  getWebhook: 'webhooks:read',
+  listWebhookDeliveries: 'webhooks:read',
+  getWebhookDelivery: 'webhooks:read',
+  createWebhook: 'webhooks:write',
+  updateWebhook: 'webhooks:write',
+  putWebhook: 'webhooks:write',
+  deleteWebhook: 'webhooks:write',
+  enableWebhook: 'webhooks:write',
+  disableWebhook: 'webhooks:write',
+  rotateWebhookSecret: 'webhooks:write',
+  pingWebhook: 'webhooks:write',
+  replayWebhookDelivery: 'webhooks:write',
+  replayWebhook: 'webhooks:write',
+
+  streamEvents: 'events:read',
   listEvents: 'admins',
   exportEvents: 'admins',
   verifyAudit: 'admins',
@@ -161,8 +177,8 @@ const asKey =
 const asNobody = (who: Who): Outcome => (isPublic(who) ? 'passes' : 401)
 const asImpostor = (who: Who): Outcome => (who === 'everybody' ? 'passes' : 401)
 
-/** One that no route of the table asks for, so that every route with a scope refuses it. */
-const UNRELATED: Scope = 'webhooks:read'
+/** Two, so that every route with a scope refuses at least one of them. */
+const UNRELATED = ['profile:read', 'webhooks:read'] as const
 
 const callers = (pendingToken: string): Caller[] => [
   { name: 'nobody', call: async () => ({ id: newId(), headers: {} }), outcome: asNobody },
@@ -176,7 +192,11 @@ const callers = (pendingToken: string): Caller[] => [
   { name: 'an editor', call: session('editor'), outcome: asEditor },
   { name: 'an admin', call: session('admin'), outcome: who => (who === 'a refresh token' ? 401 : 'passes') },
   { name: 'a key with every scope', call: key('user', SCOPES), outcome: asKey(SCOPES) },
-  { name: 'a key with another scope', call: key('user', [UNRELATED]), outcome: asKey([UNRELATED]) },
+  ...UNRELATED.map(scope => ({
+    name: `a key for ${scope} alone`,
+    call: key('user', [scope]),
+    outcome: asKey([scope]),
+  })),
   { name: 'an editor’s key', call: key('editor', SCOPES), outcome: asKey(SCOPES, 'editor') },
   { name: 'an admin’s key', call: key('admin', SCOPES), outcome: asKey(SCOPES) },
   { name: 'who has yet to send a code', call: bearer(pendingToken), outcome: asImpostor },
@@ -202,7 +222,7 @@ test('every operation lets in whom it should, and nobody else', async t => {
       const answer = await app.inject({
         method: operation.method,
         url: operation.path.replace(/\{\w+\}/g, subject),
-        headers,
+        headers: { ...headers, ...NO_STREAM },
         // Whose it is, only the handler knows, which wants to be reached.
         ...(isPost && operation.method !== 'DELETE' && { payload: {} }),
       })
@@ -213,6 +233,9 @@ test('every operation lets in whom it should, and nobody else', async t => {
     }
   }
 })
+
+/** Whoever is let in to an answer that never ends is told that this is no id, so that nobody waits for the end. */
+const NO_STREAM = { 'last-event-id': 'x' }
 
 /** What a handler refuses comes after: only the guard's own refusals count. */
 function outcomeOf({ statusCode, body }: { statusCode: number; body: string }): Outcome {

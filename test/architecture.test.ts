@@ -54,7 +54,7 @@ const layers: Record<string, string[]> = {
   accounts: ['config.ts', 'db', 'events', 'jobs', 'lib', 'mail'],
   plugins: ['config.ts', 'db', 'events', 'idempotency', 'jobs', 'lib', 'mail'],
   domains: ['accounts', 'config.ts', 'db', 'events', 'jobs', 'lib', 'mail', 'plugins', 'redis'],
-  'background.ts': ['accounts', 'domains', 'idempotency', 'jobs', 'mail'],
+  'background.ts': ['accounts', 'config.ts', 'db', 'domains', 'idempotency', 'jobs', 'mail'],
   'prepare.ts': ['background.ts', 'db', 'events', 'jobs'],
   'work.ts': ['background.ts', 'config.ts', 'db', 'jobs'],
   'app.ts': [

@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { newId } from '../src/lib/id.ts'
 import { documentedApi } from './documented.ts'
 import { bearer, CHEAP, newcomer } from './domains/auth/people.ts'
+import { resolveForTests } from './domains/webhooks/targets.ts'
 import { aUser, build } from './helper.ts'
 import { tokenTo } from './mail/letters.ts'
 
@@ -188,6 +189,52 @@ test('posts', async t => {
   await call(t, 'deletePost', 404, { path, headers })
 })
 
+test('webhooks', async t => {
+  const app = await build(t, { resolve: resolveForTests })
+  const { call } = await documentedApi(app, answered)
+  const [{ headers }, other] = [await aUser(app), await aUser(app)]
+  const payload = { url: 'https://public.example/', types: ['item.*'] }
+  await call(t, 'createWebhook', 401, { payload })
+  await call(t, 'createWebhook', 400, { headers, payload: { url: 'http://127.0.0.1/', types: ['x.y'] } })
+  await call(t, 'createWebhook', 403, { headers, payload: { ...payload, scope: 'all' } })
+  const made = await call(t, 'createWebhook', 201, { headers, payload })
+  await call(t, 'createWebhook', 201, { headers: { ...headers, 'idempotency-key': 'second' }, payload })
+  const path = { id: made.json().id }
+  const etag = String(made.headers.etag)
+  const page = (await call(t, 'listWebhooks', 200, { headers, query: { per_page: '1' } })).json()
+  await call(t, 'listWebhooks', 200, { headers, query: { cursor: page.pagination.next_cursor } })
+  await call(t, 'listWebhooks', 400, { headers, query: { cursor: 'x' } })
+  await call(t, 'getWebhook', 200, { headers, path })
+  await call(t, 'getWebhook', 304, { path, headers: { ...headers, 'if-none-match': etag } })
+  await call(t, 'getWebhook', 404, { path, headers: other.headers })
+  await call(t, 'updateWebhook', 403, { headers, path, payload: { scope: 'all' } })
+  await call(t, 'updateWebhook', 200, { headers, path, payload: { description: 'For the till.' } })
+  await call(t, 'putWebhook', 412, { path, headers: { ...headers, 'if-match': etag }, payload: {} })
+  await call(t, 'putWebhook', 200, { headers, path, payload: { description: null } })
+  const delivery_id = (await call(t, 'pingWebhook', 202, { headers, path })).json().id
+  const delivery = { ...path, delivery_id }
+  await call(t, 'listWebhookDeliveries', 200, { headers, path, query: { status: 'pending' } })
+  await call(t, 'listWebhookDeliveries', 400, { headers, path, query: { cursor: 'x' } })
+  await call(t, 'getWebhookDelivery', 200, { headers, path: delivery })
+  await call(t, 'getWebhookDelivery', 404, { headers, path: { ...path, delivery_id: newId() } })
+  await call(t, 'replayWebhookDelivery', 202, { headers, path: delivery })
+  const from = '2026-01-01T00:00:00Z'
+  await call(t, 'replayWebhook', 202, { headers, path, payload: { from } })
+  await call(t, 'replayWebhook', 400, { headers, path, payload: { from: 'yesterday' } })
+  await call(t, 'rotateWebhookSecret', 200, { headers, path })
+  await call(t, 'rotateWebhookSecret', 404, { path, headers: other.headers })
+  await call(t, 'disableWebhook', 200, { headers, path })
+  await call(t, 'pingWebhook', 409, { headers, path })
+  await call(t, 'replayWebhook', 409, { headers, path, payload: { from } })
+  await call(t, 'replayWebhookDelivery', 409, { headers, path: delivery })
+  await call(t, 'enableWebhook', 200, { headers, path })
+  await call(t, 'enableWebhook', 400, { headers, path, payload: { foo: 1 } })
+  await call(t, 'exportMe', 200, { headers })
+  await call(t, 'deleteWebhook', 412, { path, headers: { ...headers, 'if-match': etag } })
+  await call(t, 'deleteWebhook', 204, { headers, path })
+  await call(t, 'deleteWebhook', 404, { headers, path })
+})
+
 test('users and events, for administrators', async t => {
   const app = await build(t, { variables: CHEAP })
   const { call } = await documentedApi(app, answered)
@@ -221,5 +268,5 @@ test('users and events, for administrators', async t => {
 
 test('each operation that answers with something about users was asked', async t => {
   const { unanswered } = await documentedApi(await build(t), answered)
-  t.strictSame(unanswered('auth', 'users', 'items', 'posts', 'audit'), [])
+  t.strictSame(unanswered('auth', 'users', 'items', 'posts', 'webhooks', 'audit'), [])
 })

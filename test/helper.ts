@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis'
 import { type Logger, pino } from 'pino'
 import type { Test } from 'tap'
 import { sessions, users } from '../src/accounts/tables.ts'
-import { type App, buildApp } from '../src/app.ts'
+import { type App, buildApp, type Resources } from '../src/app.ts'
 import { type Config, parseConfig } from '../src/config.ts'
 import type { Database } from '../src/db/types.ts'
 import type { Role } from '../src/lib/access.ts'
@@ -24,13 +24,14 @@ interface BuildOptions {
   /** Routes that only this test has. */
   routes?: FastifyPluginAsyncTypebox
   logger?: Logger
+  resolve?: Resources['resolve']
 }
 
 /** The service, on a database that no other test file shares. It is closed when the test ends. */
 export async function build(t: Test, options: BuildOptions = {}): Promise<App> {
-  const { variables, routes, redis, logger = pino({ level: 'silent' }) } = options
+  const { variables, routes, redis, logger = pino({ level: 'silent' }), resolve } = options
   const database = options.database ?? (await testDatabase())
-  const app = await buildApp(testConfig(variables), { database, redis, logger })
+  const app = await buildApp(testConfig(variables), { database, redis, logger, resolve })
   if (routes) await app.register(routes)
   await app.ready()
   t.teardown(() => app.close())

@@ -12,6 +12,7 @@ import { sortedItems } from '../domains/items/schemas.ts'
 import { systemActor } from '../lib/actor.ts'
 import { EXIT_USAGE, StartupError } from '../lib/exit-codes.ts'
 import { spool } from '../lib/spool.ts'
+import { printable } from '../lib/text.ts'
 import type { Command } from './command.ts'
 import { printLines } from './print-lines.ts'
 import { demandUser, usingAccounts } from './with-accounts.ts'
@@ -144,6 +145,6 @@ export function describeImport({ imported, failed, errors }: ItemImport, dry_run
     `imported ${imported}, failed ${failed}${dry_run ? ' (a dry run: nothing was stored)' : ''}`,
     ...errors.map(({ line, code, message }) => `line ${line}: ${code}: ${message}`),
   ]
-  // Anybody may have written the file, whose names are told, and the operator's terminal must not take them for commands.
-  return lines.map(line => `${line.replace(/\p{Cc}/gu, '?')}\n`).join('')
+  // Anybody may have written the file, whose names are told.
+  return lines.map(line => `${printable(line)}\n`).join('')
 }

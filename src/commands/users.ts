@@ -11,6 +11,7 @@ import { removeMfa } from '../domains/auth/public.ts'
 import { ROLES, type Role } from '../lib/access.ts'
 import { systemActor } from '../lib/actor.ts'
 import { EXIT_USAGE, StartupError } from '../lib/exit-codes.ts'
+import { printable } from '../lib/text.ts'
 import type { Command } from './command.ts'
 import { demandUser, withAccounts } from './with-accounts.ts'
 
@@ -91,9 +92,7 @@ export async function* findUsers(db: Db, { search, role, all = false }: Wanted):
 
 export function describeUser({ id, email, role, full_name, ...user }: User): string {
   const state = user.deleted_at ? 'deleted' : user.is_active ? 'active' : 'inactive'
-  // Anybody may choose a name, and the operator's terminal must not take it for commands.
-  const name = full_name.replace(/\p{Cc}/gu, '?')
-  return `${id}  ${state.padEnd(8)}  ${role.padEnd(6)}  ${email.padEnd(32)}  ${name}`
+  return `${id}  ${state.padEnd(8)}  ${role.padEnd(6)}  ${email.padEnd(32)}  ${printable(full_name)}`
 }
 
 export async function activate(accounts: Accounts, email: string): Promise<string> {

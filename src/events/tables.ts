@@ -41,3 +41,10 @@ export const events = pgTable(
     index('events_by_request').using('hash', table.request_id),
   ],
 )
+
+/** How far somebody has read who has to go on where another process left off. */
+export const eventReaders = pgTable('event_readers', {
+  name: text().primaryKey(),
+  transaction_id: bigint({ mode: 'bigint' }).notNull(),
+  id: uuid().notNull(),
+})

@@ -181,6 +181,16 @@ export const Environment = Type.Object({
     default: '100/hour',
     description: 'Limits for anonymous callers, as in 100/hour; 10/second',
   }),
+  WEBHOOK_ALLOW_PRIVATE: Type.Boolean({
+    default: false,
+    description: 'Whether webhooks may go to addresses that are not public; for development only',
+  }),
+  EVENT_STREAMS_PER_USER: Type.Integer({
+    default: 10,
+    minimum: 1,
+    maximum: 100_000,
+    description: 'Live streams of events that one user may have open in one process',
+  }),
   MAIL_SERVER: Type.Optional(Type.String({ minLength: 1, description: 'SMTP host that sends the mail' })),
   MAIL_PORT: Type.Integer({ default: 587, minimum: 1, maximum: 65535, description: 'SMTP port' }),
   MAIL_USE_TLS: Type.Boolean({

@@ -36,7 +36,9 @@ export const Id = Type.String({
 
 /** A value or `null`. Written as a list of types, because Ajv would coerce through a union. */
 export function Nullable<T extends TSchema>(schema: T, options: { description?: string } = {}) {
-  return Type.Unsafe<Static<T> | null>({ ...schema, ...options, type: [schema.type, 'null'] })
+  // Null is none of the words of an `enum` unless it is listed.
+  const words = schema.enum === undefined ? {} : { enum: [...schema.enum, null] }
+  return Type.Unsafe<Static<T> | null>({ ...schema, ...words, ...options, type: [schema.type, 'null'] })
 }
 
 /** A moment in a URL: `Timestamp` is what answers hold, this is text. */

@@ -19,4 +19,7 @@ export function holdsOnlyText(value: unknown): boolean {
   return true
 }
 
+/** For a terminal, which must not take what somebody else wrote for commands. */
+export const printable = (text: string) => text.replace(/\p{Cc}/gu, '?')
+
 export const isText = (value: string) => !value.includes('\0') && value.isWellFormed()

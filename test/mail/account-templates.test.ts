@@ -226,8 +226,8 @@ test('every template is listed', async t => {
       found.push(template.name)
     }
   }
-  t.equal(new Set(found).size, 10)
-  t.equal(found.length, 10)
+  t.equal(new Set(found).size, 11)
+  t.equal(found.length, 11)
 })
 
 const isTemplate = (value: unknown): value is Template =>

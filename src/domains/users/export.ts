@@ -1,9 +1,10 @@
 import { Readable } from 'node:stream'
 import type { Db } from '../../db/types.ts'
 import type { SortKey } from '../../lib/paging.ts'
+import { listOwnEvents } from '../audit/public.ts'
 import { selectItems } from '../items/public.ts'
 import { selectPosts } from '../posts/public.ts'
-import { listActivity } from './activity.ts'
+import { readDeliveriesOf, readWebhooksOf } from '../webhooks/public.ts'
 import { selectApiKeys, selectDevices, selectLinks, selectProfile, selectSessions } from './queries.ts'
 
 type Row = Record<string, unknown>
@@ -23,7 +24,9 @@ const parts: [type: string, read: (db: Db, user_id: string) => Batches][] = [
   ['link', inOne(selectLinks)],
   ['item', inBatches(selectItems, SMALL_BATCH)],
   ['post', inSmallBatches(selectPosts)],
-  ['event', inBatches((db, user_id, before, limit) => listActivity(db, user_id, { before, limit }))],
+  ['webhook', (db, user_id) => readWebhooksOf(db, user_id, SMALL_BATCH)],
+  ['webhook_delivery', (db, user_id) => readDeliveriesOf(db, user_id, SMALL_BATCH)],
+  ['event', inBatches((db, user_id, before, limit) => listOwnEvents(db, user_id, { before, limit }))],
 ]
 
 /** For what is little enough to be read at once. */

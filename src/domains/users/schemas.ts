@@ -90,7 +90,8 @@ export const ExportedRecord = component(
   Type.Object(
     {
       type: Type.String({
-        description: 'What it is: `user`, `session`, `api_key`, `device`, `link`, `item`, `post`, `event`.',
+        description:
+          'What it is: `user`, `session`, `api_key`, `device`, `link`, `item`, `post`, `webhook`, `webhook_delivery`, `event`.',
       }),
       data: Type.Record(Type.String(), Type.Unknown()),
     },

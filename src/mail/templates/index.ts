@@ -9,6 +9,7 @@ import { passwordChangedMail } from './password-changed.ts'
 import { resetPasswordMail } from './reset-password.ts'
 import { testMail } from './test.ts'
 import { verifyEmailMail } from './verify-email.ts'
+import { webhookDisabledMail } from './webhook-disabled.ts'
 
 const templates: readonly Template[] = [
   testMail,
@@ -21,6 +22,7 @@ const templates: readonly Template[] = [
   passwordChangedMail,
   mfaChangedMail,
   accountLockedMail,
+  webhookDisabledMail,
 ]
 
 export const findTemplate = (name: string): Template | undefined =>

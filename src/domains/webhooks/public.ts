@@ -1,0 +1,1 @@
+export { readDeliveriesOf, readWebhooksOf } from './queries.ts'

@@ -1,0 +1,73 @@
+import { sql } from 'drizzle-orm'
+import { test } from 'tap'
+import { inTransaction } from '../../../src/db/transaction.ts'
+import { fanOut } from '../../../src/domains/webhooks/delivery/fan-out.ts'
+import { eventReaders } from '../../../src/events/tables.ts'
+import { eventsAreFinal, serverUrl } from '../../database.ts'
+import { deliveriesOf } from './calls.ts'
+import { happen, happenOnce, noteAll, waiting } from './delivering.ts'
+
+test('1 200 events are noted once each, whoever else notes them', async t => {
+  const { app, db, owner, webhook } = await waiting(t, 0)
+  await inTransaction(db, async tx => {
+    await tx.execute(sql`
+      insert into events (id, type, actor_type, owner_id, subject_type, changes)
+      select gen_random_uuid(), 'item.created', 'system', ${owner.id}, 'item', '{}' from generate_series(1, 1200)`)
+  })
+  await eventsAreFinal(db)
+  const counts = await Promise.all(Array.from({ length: 6 }, () => fanOut(db)))
+  while (counts.at(-1) !== 0 || counts.length < 7) counts.push(await fanOut(db))
+  t.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    1_200,
+  )
+  t.ok(Math.max(...counts) <= 500)
+  t.equal((await deliveriesOf(app, webhook.id)).length, 1_200)
+})
+
+test('a failure while they are noted leaves nothing half done', async t => {
+  const { app, db, owner, webhook } = await waiting(t, 0)
+  await happen(db, owner.id, 3)
+  await eventsAreFinal(db)
+  const place = () => db.select().from(eventReaders)
+  const before = await place()
+  await t.rejects(
+    inTransaction(db, async tx => {
+      t.equal(await fanOut(tx), 3)
+      throw new Error('planned')
+    }),
+    { message: 'planned' },
+  )
+  t.strictSame(await place(), before)
+  t.strictSame(await deliveriesOf(app, webhook.id), [])
+  t.equal(await fanOut(db), 3)
+  t.equal((await deliveriesOf(app, webhook.id)).length, 3)
+  t.equal(await fanOut(db), 0)
+})
+
+// Two transactions at once need two connections.
+if (serverUrl !== undefined) {
+  test('who commits late is waited for, not skipped', async t => {
+    const { app, db, owner, webhook } = await waiting(t, 0)
+    let commit = () => {}
+    const held = new Promise<void>(resolve => {
+      commit = resolve
+    })
+    let begun = () => {}
+    const recorded = new Promise<void>(resolve => {
+      begun = resolve
+    })
+    const late = inTransaction(db, async tx => {
+      await happenOnce(tx, owner.id, 'late')
+      begun()
+      await held
+    })
+    await recorded
+    await happen(db, owner.id)
+    t.equal(await fanOut(db), 0, 'the earlier transaction could still add to it')
+    commit()
+    await late
+    await noteAll(db)
+    t.equal((await deliveriesOf(app, webhook.id)).length, 2)
+  })
+}
