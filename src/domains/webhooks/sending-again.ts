@@ -1,5 +1,5 @@
-import type { Row } from '../../db/raw.ts'
-import { writeInOneStatement } from '../../db/transaction.ts'
+import { executePrepared, type Row } from '../../db/raw.ts'
+import { inTransaction, writeInOneStatement } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
 import { firstIdAt, newId } from '../../lib/id.ts'
 import { Conflict, fieldFault, NotFound } from '../../lib/problems.ts'
@@ -105,7 +105,9 @@ export async function replayRange(
   const end = to === undefined ? new Date() : new Date(to)
   const values = [...hookValues(id, reach), firstIdAt(new Date(from)), firstIdAt(end), MOST_REPLAYED + 1]
   const statement = failed_only ? REPLAY_FAILED : REPLAY_ALL
-  const { count } = demandEnabled(await writeInOneStatement(db, statement, values))
+  // Run again when it and a delivery that is under way have waited for each other.
+  const rows = await inTransaction(db, tx => executePrepared(tx, statement, values))
+  const { count } = demandEnabled(rows)
   if (Number(count) > MOST_REPLAYED) throw tooMany()
   return Number(count)
 }

@@ -231,9 +231,12 @@ const STORE = `
     from webhooks
     where webhooks.id = $2::uuid and webhooks.lease = $1::uuid
       and deliveries.webhook_id = webhooks.id and deliveries.id = $3::uuid and deliveries.status = 'pending'
+    returning deliveries.id
   )
   update webhooks
   set failing_since = case when $4::text <> 'succeeded' then coalesce(failing_since, now()) end,
     paused_until = now() + $7::float8 * interval '1 s'
   where id = $2::uuid and lease = $1::uuid and ($4::text <> 'succeeded' or failing_since is not null)
+    -- First the delivery, as whoever has it sent again does, or each of the two could wait for what the other has locked.
+    and (select count(*) from stored) >= 0
   returning coalesce(failing_since <= now() - ${FAILING_FOR}, false) as for_too_long`
