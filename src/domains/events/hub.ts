@@ -146,7 +146,8 @@ export function createHub({ db, logger, per_user, at_all, isEnding, timings }: H
     const last = running
     running = undefined
     const over = last?.then(tasks => Promise.all(tasks.map(task => task.end()))).catch(() => {})
-    stopping = Promise.all([stopping, over])
+    // Without a result, which would hold that of every stop before it.
+    stopping = Promise.all([stopping, over]).then(() => {})
   }
 
   function join(stream: EventStream, giveBack: () => void): EventStream {
@@ -176,6 +177,8 @@ export function createHub({ db, logger, per_user, at_all, isEnding, timings }: H
 
   /** As far as there is room, but not too far: others wait for their turn. */
   async function catchUp(stream: EventStream) {
+    // Its turn may come when its client has long gone.
+    if (!stream.isReady) return
     const horizon = await readHorizon(db)
     const { owner_id } = stream.subscription
     const range = { below: horizon.transaction_id, owner_id, limit: KEYS_AT_ONCE }

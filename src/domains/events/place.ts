@@ -1,9 +1,12 @@
 import type { Db } from '../../db/types.ts'
-import { BEGINNING, findPosition, type Position, precedes, readHorizon } from '../../events/read.ts'
+import { findPosition, type Position, precedes, readHorizon } from '../../events/read.ts'
 
 const UUID = '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}'
 /** As many digits as surely fit into a bigint. */
 const TRANSACTION_ID = '[0-9]{1,18}'
+
+/** Less than that of any event, and, unlike a negative one, of a kind that a place token may hold. */
+const BEFORE_ALL = 0n
 
 /** What the stream itself sends as an id: of an event, or of a place between events. Empty is as good as absent. */
 export const LAST_EVENT_ID = `^(${UUID}|after-${TRANSACTION_ID}-${UUID})?$`
@@ -24,7 +27,7 @@ async function placeOf(db: Db, last_event_id: string): Promise<Position> {
   if (token !== null) return { transaction_id: BigInt(token[1] ?? 0), id: String(token[2]).toLowerCase() }
   const id = last_event_id.toLowerCase()
   // One that was dropped after its time: then all before it were, and its time says where the rest begins.
-  return (await findPosition(db, id)) ?? { transaction_id: BEGINNING.transaction_id, id }
+  return (await findPosition(db, id)) ?? { transaction_id: BEFORE_ALL, id }
 }
 
 const TOKEN = new RegExp(`^after-(${TRANSACTION_ID})-(${UUID})$`)

@@ -70,4 +70,19 @@ if (serverUrl !== undefined) {
     await noteAll(db)
     t.equal((await deliveriesOf(app, webhook.id)).length, 2)
   })
+
+  test('who began earlier, but had to wait for the place, notes what is sent later', async t => {
+    const { app, db, owner, webhook } = await waiting(t, 0)
+    await inTransaction(db, async tx => {
+      // From here on its now() stands still.
+      await tx.execute(sql`select 1`)
+      await happen(db, owner.id)
+      await noteAll(db)
+      await happen(db, owner.id)
+      await eventsAreFinal(db)
+      t.equal(await fanOut(tx), 1)
+    })
+    const [first, second] = await deliveriesOf(app, webhook.id)
+    t.ok(Number(first?.next_attempt_at) <= Number(second?.next_attempt_at))
+  })
 }

@@ -153,13 +153,12 @@ test('a webhook hears of the types and the owners that it asks for, from when it
   const { db } = app.database
   const owner = await aUser(app)
   await happen(db, owner.id)
-  const receivers = await Promise.all(
-    [['item.*'], ['item.created', 'post.created'], ['post.*'], ['*'], ['item.creat*']].map(async types => {
-      const receiver = await aReceiver(t)
-      await aWebhook(app, owner.headers, { url: receiver.url, types })
-      return receiver
-    }),
-  )
+  const receivers: Awaited<ReturnType<typeof aReceiver>>[] = []
+  for (const types of [['item.*'], ['item.created', 'post.created'], ['post.*'], ['*'], ['item.creat*']]) {
+    const receiver = await aReceiver(t)
+    await aWebhook(app, owner.headers, { url: receiver.url, types })
+    receivers.push(receiver)
+  }
   const everybody = await aboutTo(t, app, ['item.*'], 'admin', 'all')
   const stranger = await aboutTo(t, app, ['item.*'], 'admin', 'own')
   const item = await anItem(app, owner.headers)
