@@ -7,6 +7,7 @@ import { API_KEY_PREFIX } from './accounts/api-key-format.ts'
 import { jobs } from './background.ts'
 import type { Config } from './config.ts'
 import type { Database } from './db/types.ts'
+import type { Domain } from './domains/domain.ts'
 import * as domains from './domains/index.ts'
 import type { Job } from './jobs/job.ts'
 import type { Lifecycle } from './lib/lifecycle.ts'
@@ -141,10 +142,14 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   await app.register(mail, { mailer })
   await app.register(idempotency, { vault: createVault(secretsOf(config), 'idempotency') })
   await app.register(preconditions, { required: config.REQUIRE_IF_MATCH })
-  await app.register(openapi, { tags: Object.values(domains).map(domain => domain.tag) })
+  const all = Object.values<Domain>(domains)
+  await app.register(openapi, {
+    tags: all.map(({ tag }) => tag),
+    messages: Object.assign({}, ...all.map(({ messages }) => messages)),
+  })
 
   app.addHook('onListen', compilers.compileAll)
-  for (const { routes, prefix } of Object.values(domains)) await app.register(routes, { prefix })
+  for (const { routes, prefix } of all) await app.register(routes, { prefix })
 
   return app
 }

@@ -8,6 +8,7 @@ import { connect } from '../db/connect.ts'
 import { pendingMigrations } from '../db/migrate.ts'
 import { firstRow } from '../db/rows.ts'
 import type { Database } from '../db/types.ts'
+import { readStanding, type Standing } from '../domains/webhooks/public.ts'
 import { countMissingQueues, longestWaitSeconds } from '../jobs/queries.ts'
 import { EXIT_TEMPORARY, StartupError } from '../lib/exit-codes.ts'
 import { describeError, rootCause } from '../lib/log.ts'
@@ -17,8 +18,8 @@ import type { Command } from './command.ts'
 
 const TIMEOUT_MS = 5_000
 const MAX_CLOCK_DIFFERENCE_MS = 1_000
-/** Workers that are merely busy catch up sooner. */
-const MAX_JOB_WAIT_SECONDS = 600
+/** Workers that are merely busy catch up sooner, with jobs as with webhooks. */
+const MAX_WAIT_SECONDS = 600
 
 const MIN_FREE_BYTES = 512 * 1024 * 1024
 
@@ -80,6 +81,7 @@ async function checkDatabase(config: Config): Promise<Finding[]> {
       report('migrations', await orFailure(checkMigrations(database))),
       report('clock', await orFailure(checkClock(database))),
       report('jobs', await orFailure(checkJobs(database))),
+      report('webhooks', await orFailure(checkWebhooks(database, config))),
     ]
   } finally {
     await database.close()
@@ -112,7 +114,26 @@ async function checkJobs({ db, kind }: Database): Promise<Finding> {
   if (kind === 'embedded') return skipped('the web process runs them, when it runs')
   const seconds = (await longestWaitSeconds(db)) ?? 0
   const detail = `due for ${Math.round(seconds)} s at most`
-  return seconds < MAX_JOB_WAIT_SECONDS ? ok(detail) : failed(`${detail}: is there a worker?`)
+  return seconds < MAX_WAIT_SECONDS ? ok(detail) : failed(`${detail}: is there a worker?`)
+}
+
+async function checkWebhooks({ db, kind }: Database, config: Config): Promise<Finding> {
+  const standing = await readStanding(db, new Date(Date.now() - MAX_WAIT_SECONDS * 1000))
+  const detail = [...describeStanding(standing), ...describeReach(config)].join('; ')
+  // While this command has the embedded database, nobody else could send.
+  if (kind === 'embedded' || (standing.forgotten === 0 && !standing.unread)) return ok(detail)
+  return failed(`${detail}: is there a worker?`)
+}
+
+function* describeStanding({ enabled, failing, overdue, forgotten, unread }: Standing) {
+  yield `${enabled} enabled, ${failing} of them failing`
+  yield `${overdue} deliveries overdue${forgotten === 0 ? '' : `, ${forgotten} of them to webhooks that do not fail`}`
+  if (unread) yield 'events have not been read for them'
+}
+
+function* describeReach({ NODE_ENV, WEBHOOK_ALLOW_PRIVATE }: Config) {
+  if (NODE_ENV === 'production' && WEBHOOK_ALLOW_PRIVATE)
+    yield 'they may reach this network, as WEBHOOK_ALLOW_PRIVATE=true'
 }
 
 async function checkClock({ db, kind }: Database): Promise<Finding> {

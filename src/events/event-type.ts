@@ -14,6 +14,9 @@ export interface EventType<Fields extends TObject = TObject> {
 /** Every kind, for filters and documentation. Filled by `defineEvent`, so it cannot lag behind the code. */
 const catalogue = new Map<string, EventType>()
 
+/** Their names, sorted. A schema that holds this very array lists all of them, whenever it is made. */
+export const eventTypeNames: string[] = []
+
 export function defineEvent<Fields extends TObject>(
   name: EventType['name'],
   fields: Fields,
@@ -21,6 +24,8 @@ export function defineEvent<Fields extends TObject>(
   if (catalogue.has(name)) throw new Error(`The event type ${name} is defined twice.`)
   const type = { name, subject: name.slice(0, name.indexOf('.')), fields }
   catalogue.set(name, type)
+  eventTypeNames.push(name)
+  eventTypeNames.sort()
   return type
 }
 

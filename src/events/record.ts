@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { TObject } from '@sinclair/typebox'
+import { momentText } from '../db/moments.ts'
 import { executePrepared } from '../db/raw.ts'
 import type { Tx } from '../db/types.ts'
 import type { Actor } from '../lib/actor.ts'
@@ -77,8 +78,13 @@ export const EVENT_VALUES = VALUE_TYPES.length
 export const AT_TYPE = 2
 
 /** The state of a row, in SQL, as far as events of this type show it. The row has a column for each field. */
-export const stateOf = (row: string, { fields }: EventType): string =>
-  `jsonb_build_object(${Object.keys(fields.properties).map(field => `'${field}', ${row}.${field}`)})`
+export function stateOf(row: string, { fields }: EventType): string {
+  const values = Object.entries(fields.properties).map(([field, { format }]) => {
+    const value = `${row}.${field}`
+    return `'${field}', ${format === 'date-time' ? momentText(value) : value}`
+  })
+  return `jsonb_build_object(${values})`
+}
 
 /**
  * Records many changes of one type at once, in the order of their subjects. For what is changed by the hundred: a

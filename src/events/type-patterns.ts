@@ -1,15 +1,36 @@
 import { Type } from '@sinclair/typebox'
+import type { ProblemFault } from '../lib/problem.ts'
 import { allEventTypes } from './event-type.ts'
+
+const LONGEST_PATTERN = 100
 
 /** How types begin is written with an asterisk; alone, it stands for all of them. */
 export const TypePattern = Type.String({
   pattern: '^([a-z_]+(\\.[a-z_]*)?\\*?|\\*)$',
-  maxLength: 100,
-  description: 'A type, or how types begin: `item.*`.',
+  maxLength: LONGEST_PATTERN,
+  description: 'One of `EventType`, or how some of them begin, as in `item.*`; `*` is all of them.',
+  examples: ['item.*'],
   'x-message': 'must be a type of events, such as item.created, or the beginning of some, such as item.*',
 })
 
-/** Whether there is any type that it stands for: a word that was misspelt would wait for ever. */
+/** What is wrong with a pattern that stands for no type: whoever misspelt a word would wait for ever. */
+export const patternFaults = (
+  pattern: string,
+  place: Pick<ProblemFault, 'in' | 'pointer'>,
+): ProblemFault[] =>
+  isKnownPattern(pattern)
+    ? []
+    : [
+        {
+          ...place,
+          code: 'unknown_type',
+          message: `${EXPECTED}; ${pattern.slice(0, LONGEST_PATTERN)} is none`,
+        },
+      ]
+
+const EXPECTED = 'must be a type of events that there is, such as item.created or item.*'
+
+/** Whether there is any type that it stands for. */
 export const isKnownPattern = (pattern: string): boolean =>
   allEventTypes().some(({ name }) => matches(name, pattern))
 

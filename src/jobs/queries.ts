@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { isMissingTable } from '../db/errors.ts'
+import { momentText } from '../db/moments.ts'
 import { allRows, firstRow } from '../db/rows.ts'
 import type { Db } from '../db/types.ts'
 import type { Job } from './job.ts'
@@ -100,17 +101,14 @@ export function outcomeOf({ output }: Pick<JobRow, 'output'>): {
   return { error: error ?? null, progress }
 }
 
+const isoTime = (column: string) => sql.raw(momentText(column))
+
 const jobColumns = sql`
   job.id, job.name, state, priority, singleton_key as key,
   retry_count + (started_on is not null)::int as attempts,
   data->'payload' as payload, data->'origin'->>'request_id' as request_id, output,
   ${isoTime('job.created_on')} as created_at, ${isoTime('start_after')} as start_after,
   ${isoTime('started_on')} as started_at, ${isoTime('completed_on')} as completed_at`
-
-/** The drivers would answer in two different forms. */
-function isoTime(column: string) {
-  return sql.raw(`to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
-}
 
 interface JobFilter {
   name: string | undefined

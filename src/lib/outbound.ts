@@ -122,6 +122,7 @@ function readTarget(text: string, { mayConnect }: Guard): URL {
   if (url.username !== '' || url.password !== '') {
     throw new Failure('The URL holds a user name or a password.')
   }
+  if (url.port === '0') throw new Failure('There is nothing behind port 0.')
   if (url.href.includes('#')) throw new Failure('The URL has a fragment (#), which is never sent.')
   const address = addressOf(url.hostname)
   if (address !== undefined && !mayConnect(address)) throw new Failure(NOT_PUBLIC)

@@ -42,7 +42,7 @@ export function Nullable<T extends TSchema>(schema: T, options: { description?: 
 }
 
 /** A moment in a URL: `Timestamp` is what answers hold, this is text. */
-export const Moment = (options: { description?: string } = {}) =>
+export const Moment = (options: { description?: string; examples?: string[] } = {}) =>
   // The format knows leap seconds, a year 0 and offsets of a day, which nothing else here does.
   Type.String({
     format: 'date-time',

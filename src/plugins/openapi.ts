@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import { packageVersion } from '../lib/package.ts'
 import type { ProblemConstructor } from '../lib/problem.ts'
 import { securitySchemes } from './openapi-access.ts'
+import { type Messages, webhooksOf } from './openapi-messages.ts'
 import { documentedSchema, listProblemCodes, relaxRequired } from './openapi-operations.ts'
 import { addProblems, type OpenApiDocument, possibleProblems } from './openapi-problems.ts'
 
@@ -19,9 +20,14 @@ no body, that is any field.`
 const PAGE_POLICY =
   "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+interface Tag {
+  name: string
+  description: string
+}
+
 /** The document and its page, both made from the routes. Must be registered before the routes. */
 export default fp(
-  async (app, { tags }: { tags: { name: string; description: string }[] }) => {
+  async (app, { tags, messages }: { tags: Tag[]; messages: Messages }) => {
     const problemsOf = new Map<string, ProblemConstructor[]>()
     const bodyOptional = new Set<string>()
     await app.register(swagger, {
@@ -36,6 +42,7 @@ export default fp(
         servers: [{ url: '/' }],
         tags: [...tags].sort((one, other) => one.name.localeCompare(other.name)),
         components: { securitySchemes },
+        webhooks: webhooksOf(messages),
       },
       refResolver: {
         buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`),

@@ -75,7 +75,7 @@ export function createHub({ db, logger, per_user, at_all, isEnding, timings }: H
   const progress = noProgress()
   const catchUps = createTurns(CATCH_UPS_AT_ONCE)
   let running: Promise<Task[]> | undefined
-  let stopping: Promise<unknown> = Promise.resolve()
+  let stopping = Promise.resolve()
   let ended = false
   let failing = false
 
@@ -199,9 +199,11 @@ export function createHub({ db, logger, per_user, at_all, isEnding, timings }: H
 
   /** The next success in asking whether it is let in also says that the database is back. */
   function waitAfter(err: unknown, stream: EventStream) {
-    if (!failing && !stream.over)
+    // Of one that is over nobody was told, so the next one is still to be.
+    if (!failing && !stream.over) {
       logger.warn({ err }, 'live streams cannot catch up; it is tried again and again')
-    failing = true
+      failing = true
+    }
     return stream.changed()
   }
 

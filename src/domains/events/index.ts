@@ -2,11 +2,11 @@ import type { Readable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { Logger } from 'pino'
 import { Event } from '../../events/schemas.ts'
-import { isKnownPattern } from '../../events/type-patterns.ts'
+import { patternFaults } from '../../events/type-patterns.ts'
 import { isAdmin } from '../../lib/access.ts'
 import { isEnding } from '../../lib/lifecycle.ts'
-import { Forbidden, fieldFault } from '../../lib/problems.ts'
-import { ref } from '../../lib/schema.ts'
+import { Forbidden, faultyFields } from '../../lib/problems.ts'
+import { ref, withHeaders } from '../../lib/schema.ts'
 import type { Domain } from '../domain.ts'
 import { createHub } from './hub.ts'
 import { StreamHeaders, StreamParameters } from './schemas.ts'
@@ -37,15 +37,21 @@ export default {
           querystring: StreamParameters,
           headers: StreamHeaders,
           response: {
-            200: {
-              description: 'The stream. Its data are events; it does not end by itself.',
-              content: { 'text/event-stream': { schema: Type.Unsafe<Readable>(ref(Event)) } },
-            },
+            200: withHeaders(
+              {
+                description: 'The stream. Its data are events; it does not end by itself.',
+                content: { 'text/event-stream': { schema: Type.Unsafe<Readable>(ref(Event)) } },
+              },
+              {
+                'Cache-Control': 'Nobody on the way may keep it, or change how it is encoded.',
+                'X-Accel-Buffering': '`no`: proxies are to hand on at once what arrives.',
+              },
+            ),
           },
         },
       },
       async (request, reply) => {
-        const { user, query, headers } = request
+        const { user, query, headers, signal } = request
         const isForAll = query.scope === 'all'
         if (isForAll && !isAdmin(user))
           throw new Forbidden('Only administrators may follow everybody’s events.')
@@ -59,6 +65,9 @@ export default {
             return found !== undefined && (!isForAll || isAdmin(found))
           },
         })
+        // Node does not tell an answer that waits behind another one on its connection that the connection is gone.
+        signal.addEventListener('abort', () => stream.destroy())
+        if (signal.aborted) stream.destroy()
         return (
           reply
             .type('text/event-stream; charset=utf-8')
@@ -74,10 +83,9 @@ export default {
 
 function knownTypes(text: string | undefined): string[] {
   const types = text?.split(',') ?? []
-  const unknown = types.find(type => !isKnownPattern(type))
-  if (unknown === undefined) return types
-  const message = `there are no events of the type ${unknown.slice(0, 100)}`
-  throw fieldFault({ in: 'query', pointer: '/types', code: 'unknown', message })
+  const faults = types.flatMap(type => patternFaults(type, { in: 'query', pointer: '/types' }))
+  if (faults.length > 0) throw faultyFields(faults)
+  return types
 }
 
 const DESCRIPTION = `
@@ -87,10 +95,13 @@ line, as \`data\`. They come in the order in which they became final, each once,
 **Resuming.** Send the last \`id\` that was received as \`Last-Event-ID\`, and the stream goes on behind it, on whichever
 server: nothing is lost and nothing comes twice. Right at the beginning, and every 15 seconds, the stream also sends an \`id\`
 alone, with a comment, but without data: it is a place between events, good for \`Last-Event-ID\` like any other, and keeps
-the connection alive. Without \`Last-Event-ID\`, the stream begins now. \`retry\` says after how many milliseconds to come back.
+the connection alive. Without \`Last-Event-ID\`, or with an empty one, the stream begins now. Of an event that is not kept
+any more, it begins about a day before the event's time, so that some may come twice. \`retry\` says after how many
+milliseconds to come back.
 
 **Access.** The stream ends when the access token expires, or its session or key is revoked. \`EventSource\` of browsers
 cannot send a token; \`fetch\`, and what is built on it, can.
 
-**Limits.** A user may have a few streams open at a time (10, unless configured otherwise): 429 beyond. Who does not take
+**Limits.** A user may have a few streams open at a time (10, unless configured otherwise): 429 beyond. Each process of
+the service counts its own, so that there may be room at another one. Who does not take
 what is sent, for half a minute, is cut off, and can resume.`.trim()

@@ -11,7 +11,8 @@ export const StreamParameters = Type.Object({
       pattern: `^[a-z_.*]+(,[a-z_.*]+){0,${MOST_TYPES - 1}}$`,
       maxLength: MOST_TYPES * (LONGEST_TYPE + 1),
       'x-message': `must be 1 to ${MOST_TYPES} types, such as item.created, or beginnings of types, such as item.*`,
-      description: 'Only events of these types, separated by commas; `item.*` is how types begin.',
+      description:
+        'Only events of these types, separated by commas: of `EventType`, or how some of them begin, as in `item.*`.',
     }),
   ),
   scope: OneOf(['own', 'all'], {
@@ -25,7 +26,8 @@ export const StreamHeaders = Type.Object({
     Type.String({
       pattern: LAST_EVENT_ID,
       'x-message': 'must be the last id that the stream sent',
-      description: 'The last `id` that was received: the stream goes on behind it.',
+      description:
+        'The last `id` that was received: the stream goes on behind it. Empty is as good as absent.',
     }),
   ),
 })

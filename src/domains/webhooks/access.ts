@@ -20,6 +20,6 @@ export const reachOf = ({ id, api_key_id }: Principal): Reach => ({
 
 export function demandScope(user: Principal, scope: 'own' | 'all' | undefined) {
   if (scope === 'all' && !isAdmin(user)) {
-    throw new Forbidden('Only an administrator may hear of what is not their own.')
+    throw new Forbidden('Only an administrator may hear of what is not their own, and no API key is one.')
   }
 }

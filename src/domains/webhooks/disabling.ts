@@ -26,5 +26,8 @@ export async function disableWebhook(
     .where(eq(users.id, user_id))
   if (owner === undefined) return
   const { email: to, first_name } = owner
-  await mailer.notify(tx, actor, webhookDisabledMail, { to, data: { first_name, url, why: disabled_reason } })
+  await mailer.notify(tx, actor, webhookDisabledMail, {
+    to,
+    data: { first_name, url, id, why: disabled_reason },
+  })
 }

@@ -1,4 +1,5 @@
 import type { Domain } from '../domain.ts'
+import { event } from './messages.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { sendingRoutes } from './routes/sending.ts'
 import { stateRoutes } from './routes/states.ts'
@@ -18,4 +19,5 @@ export default {
     await app.register(sendingRoutes)
     await app.register(deliveryRoutes)
   },
+  messages: { event },
 } satisfies Domain

@@ -1,8 +1,10 @@
 import { and, desc, eq, isNull, lt, type SQL, sql } from 'drizzle-orm'
+import { isAfter, sortedBy, totalOf, withTotal } from '../../db/paging.ts'
 import { allRows } from '../../db/rows.ts'
 import type { Db } from '../../db/types.ts'
+import type { Found } from '../../lib/paging.ts'
 import type { Reach } from './access.ts'
-import type { Webhook, WebhookDelivery } from './schemas.ts'
+import type { sortedWebhooks, Webhook, WebhookDelivery } from './schemas.ts'
 import { webhookDeliveries, webhooks } from './tables.ts'
 
 /** What a query selects to answer with `Webhook`. */
@@ -31,14 +33,20 @@ interface Page {
   limit: number
 }
 
-/** Newest first. */
-export const selectWebhooks = (db: Db, reach: Reach, { before, limit }: Page) =>
-  db
-    .select(webhookColumns)
+type WebhookSlice = ReturnType<typeof sortedWebhooks.slice>
+
+export async function selectWebhooks(db: Db, reach: Reach, slice: WebhookSlice): Promise<Found<Webhook>> {
+  const where = isReached(reach)
+  const order = { column: webhooks.created_at, id: webhooks.id, direction: slice.sort_dir }
+  const rows = await db
+    .select({ ...webhookColumns, total: totalOf(db, webhooks, where, slice) })
     .from(webhooks)
-    .where(and(isReached(reach), before === undefined ? undefined : lt(webhooks.id, before)))
-    .orderBy(desc(webhooks.id))
-    .limit(limit)
+    .where(and(where, isAfter(order, slice.after)))
+    .orderBy(...sortedBy(order))
+    .limit(slice.limit)
+    .offset(slice.offset)
+  return withTotal(rows, slice, () => db.$count(webhooks, where))
+}
 
 export async function findWebhook(db: Db, id: string, reach: Reach) {
   const [webhook] = await db

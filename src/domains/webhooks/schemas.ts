@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { TypePattern } from '../../events/type-patterns.ts'
 import { KeysetPage, keysetParameters } from '../../lib/keyset.ts'
+import { SortedPage, sortedList } from '../../lib/paging.ts'
 import { component, Id, Moment, Nullable, OneOf, ref, Timestamp } from '../../lib/schema.ts'
 import { EXCERPT_BYTES, MAX_URL_LENGTH } from './limits.ts'
 
@@ -13,20 +14,30 @@ const Url = Type.String({
   pattern: '^[^\\s\\u0000-\\u001f\\u007f-\\u009f]*$',
   'x-message': `must be a URL of at most ${MAX_URL_LENGTH} characters, without spaces or control characters`,
   description: 'Where messages are posted: http or https, at a public address.',
+  examples: ['https://example.com/hooks/plinth'],
 })
-const Description = Nullable(Type.String({ maxLength: 500 }), { description: 'For yourself.' })
+const Description = Nullable(
+  Type.String({ maxLength: 500, examples: ['Tells the shop what is in stock.'] }),
+  {
+    description: 'What it is for, in words of your own; nothing depends on them.',
+  },
+)
+const MOST_TYPES = 50
 const Types = Type.Array(TypePattern, {
   minItems: 1,
-  maxItems: 50,
+  maxItems: MOST_TYPES,
   uniqueItems: true,
-  description: 'Of which events it hears: types, or how types begin, as in `item.*`; `*` is all of them.',
+  'x-message': `must be 1 to ${MOST_TYPES} different types, or beginnings of types`,
+  description:
+    'Which events it hears of: of the types in `EventType`, or whose types begin so, as in `item.*`; `*` is all of them.',
+  examples: [['item.*', 'post.created']],
 })
 const Scope = OneOf(['own', 'all'], {
   description: '`own`: events about what is yours. `all`: those of everybody, which only administrators get.',
 })
 const Enabled = Type.Boolean({
   description:
-    'Whether anything is sent. What happens while it is not is not sent later, but can be replayed.',
+    'Whether events are sent. Those that happen while it is `false` are not sent later by themselves, but can be replayed.',
 })
 
 export const Webhook = component(
@@ -45,7 +56,7 @@ export const Webhook = component(
           'Why it is disabled: by its owner; because the receiver answered 410; because nothing but failures came of ' +
           'five days.',
       }),
-      disabled_at: Nullable(Timestamp),
+      disabled_at: Nullable(Timestamp, { description: 'Since when it is disabled; `null`: it is enabled.' }),
       failing_since: Nullable(Timestamp, {
         description: 'When the first attempt failed after the last one that succeeded; `null`: all is well.',
       }),
@@ -67,7 +78,9 @@ export const IssuedWebhook = component(
     {
       ...Webhook.properties,
       secret: Type.String({
-        description: 'What messages are signed with: `whsec_` and base64. Only this answer holds it.',
+        description:
+          'What messages are signed with: `whsec_`, and 32 bytes in base64. Only this answer holds it.',
+        examples: ['whsec_dGhpcyBpcyBhbiBleGFtcGxlLCBub3QgYSBzZWNyZXQ='],
       }),
     },
     { description: 'A webhook, with a secret that was made just now.' },
@@ -75,7 +88,8 @@ export const IssuedWebhook = component(
 )
 export type IssuedWebhook = Static<typeof IssuedWebhook>
 
-export const WebhookPage = component('WebhookPage', KeysetPage(Webhook))
+export const WebhookPage = component('WebhookPage', SortedPage(Webhook))
+export type WebhookPage = Static<typeof WebhookPage>
 
 export const NewWebhook = component(
   'NewWebhook',
@@ -86,7 +100,13 @@ export const NewWebhook = component(
       types: Type.Optional({ ...Types, default: ['*'] }),
       scope: Type.Optional({ ...Scope, default: 'own' }),
     },
-    { ...closed, description: 'A webhook to be.' },
+    {
+      ...closed,
+      description: 'Where events are to be posted, and which. Without `types`, all that are yours.',
+      examples: [
+        { url: 'https://example.com/hooks/plinth', types: ['item.*'], description: 'For the shop.' },
+      ],
+    },
   ),
 )
 export type NewWebhook = Static<typeof NewWebhook>
@@ -95,7 +115,7 @@ export const WebhookChanges = component(
   'WebhookChanges',
   Type.Partial(
     Type.Object({ url: Url, description: Description, types: Types, scope: Scope, enabled: Enabled }),
-    { ...closed, description: 'What is to be different.' },
+    { ...closed, description: 'What is to be different about a webhook; what is left out stays as it is.' },
   ),
 )
 export type WebhookChanges = Static<typeof WebhookChanges>
@@ -106,11 +126,26 @@ const DeliveryAttempt = component(
   'WebhookAttempt',
   Type.Object(
     {
-      attempted_at: Type.String({ format: 'date-time' }),
-      duration_ms: Type.Integer({ minimum: 0 }),
-      response_status: Nullable(Type.Integer(), { description: '`null`: there was no answer.' }),
-      response_body: Type.String({ description: `How the answer began: its first ${EXCERPT_BYTES} bytes.` }),
-      error: Nullable(Type.String(), { description: 'Why it does not count; `null`: it succeeded.' }),
+      attempted_at: Type.String({
+        format: 'date-time',
+        description: 'When the request began.',
+        examples: ['2026-11-21T08:00:00.250Z'],
+      }),
+      duration_ms: Type.Integer({
+        minimum: 0,
+        description: 'From looking the name up to the headers of the answer.',
+        examples: [87],
+      }),
+      response_status: Nullable(Type.Integer({ examples: [503] }), {
+        description: '`null`: there was no answer.',
+      }),
+      response_body: Type.String({
+        description: `The first ${EXCERPT_BYTES.toLocaleString('en')} bytes of the answer, as text; what is not UTF-8 is replaced.`,
+        examples: ['Back in a minute.'],
+      }),
+      error: Nullable(Type.String({ examples: ['The receiver answered 503.'] }), {
+        description: 'Why it failed, in a sentence; `null`: it succeeded.',
+      }),
     },
     { description: 'One attempt, and what came of it.' },
   ),
@@ -120,22 +155,33 @@ export const WebhookDelivery = component(
   'WebhookDelivery',
   Type.Object(
     {
-      id: { ...Id, description: 'The id of the event, which the receiver sees as `webhook-id`.' },
+      id: {
+        ...Id,
+        description:
+          'The id of the event, which the receiver sees as `webhook-id`; a ping has one of its own. The deliveries of an event ' +
+          'to several webhooks share it: unique is only the pair with `webhook_id`.',
+      },
       webhook_id: Id,
-      type: Type.String({ description: 'The type of the event; `webhook.ping` for a ping.' }),
-      request_id: Nullable(Type.String(), {
+      type: Type.String({
+        description: 'The type of the event; `webhook.ping` for a ping.',
+        examples: ['item.created'],
+      }),
+      request_id: Nullable(Type.String({ examples: ['01a1fe6d-2985-7239-9535-76034f419dc5'] }), {
         description: '`X-Request-Id` of the request that led to the event.',
       }),
       status: OneOf([...DELIVERY_STATUSES], {
         description: '`failed`: no further attempt will be made unless it is replayed.',
       }),
-      next_attempt_at: Nullable(Timestamp, { description: 'Of what is pending.' }),
+      next_attempt_at: Nullable(Timestamp, {
+        description:
+          'When it is tried next, while the webhook is enabled: not before, and behind what waits before it. `null`: it is done with.',
+      }),
       attempts: Type.Array(ref(DeliveryAttempt), {
         description: 'Oldest first; of many, the last ones.',
       }),
       created_at: Timestamp,
     },
-    { description: 'One event on its way to one webhook.' },
+    { description: 'One event on its way to one webhook, and what came of it so far.' },
   ),
 )
 export type WebhookDelivery = Static<typeof WebhookDelivery>
@@ -146,8 +192,13 @@ export const Replay = component(
   'WebhookReplay',
   Type.Object(
     {
-      from: Moment({ description: 'Events from this moment on.' }),
-      to: Type.Optional(Moment({ description: 'Events before this moment; default: until now.' })),
+      from: Moment({ description: 'Events from this moment on.', examples: ['2026-11-20T22:00:00Z'] }),
+      to: Type.Optional(
+        Moment({
+          description: 'Events before this moment; left out: until now.',
+          examples: ['2026-11-21T06:30:00Z'],
+        }),
+      ),
       failed_only: Type.Optional(
         Type.Boolean({
           default: false,
@@ -157,7 +208,7 @@ export const Replay = component(
         }),
       ),
     },
-    { ...closed, description: 'What is to be sent again.' },
+    { ...closed, description: 'Of which period the events are to be sent again.' },
   ),
 )
 export type Replay = Static<typeof Replay>
@@ -171,7 +222,14 @@ export const Replayed = component(
 )
 
 export const WebhookParameters = Type.Object({ id: Id })
-export const WebhookListParameters = Type.Object(keysetParameters)
+export const sortedWebhooks = sortedList('webhooks', { created_at: 'moment' }, 'created_at')
+
+/** There is nothing to choose. */
+export const SORT = { sort_by: 'created_at' } as const
+
+const { sort_by: _chosen, ...paging } = sortedWebhooks.parameters
+export const WebhookListParameters = Type.Object(paging)
+export type WebhookListParameters = Static<typeof WebhookListParameters>
 
 export const DeliveryParameters = Type.Object({ id: Id, delivery_id: Id })
 export const DeliveryListParameters = Type.Object({

@@ -102,8 +102,9 @@ export async function replayRange(
   reach: AnyReach,
   { from, to, failed_only = false }: Replay,
 ): Promise<number> {
-  const end = to === undefined ? new Date() : new Date(to)
-  const values = [...hookValues(id, reach), firstIdAt(new Date(from)), firstIdAt(end), MOST_REPLAYED + 1]
+  const [start, end] = [new Date(from), to === undefined ? new Date() : new Date(to)]
+  if (start >= end) throw tooLate()
+  const values = [...hookValues(id, reach), firstIdAt(start), firstIdAt(end), MOST_REPLAYED + 1]
   const statement = failed_only ? REPLAY_FAILED : REPLAY_ALL
   // Run again when it and a delivery that is under way have waited for each other.
   const rows = await inTransaction(db, tx => executePrepared(tx, statement, values))
@@ -112,13 +113,17 @@ export async function replayRange(
   return Number(count)
 }
 
+const tooLate = () =>
+  faultyStart('order', 'must be a moment before `to`, or before now where that is left out')
+
 const tooMany = () =>
-  fieldFault({
-    in: 'body',
-    pointer: '/from',
-    code: 'too_many',
-    message: `must not be followed by more than ${MOST_REPLAYED} events until the end of the time; ask for less of it`,
-  })
+  faultyStart(
+    'too_many',
+    `must not be followed by more than ${MOST_REPLAYED} events until the end of the time; ask for less of it`,
+  )
+
+const faultyStart = (code: string, message: string) =>
+  fieldFault({ in: 'body', pointer: '/from', code, message })
 
 const FEW_ENOUGH = '(select count(*) from chosen) < $6::int'
 const COUNT = 'select enabled, (select count(*) from chosen)::int as count from hook'
@@ -127,7 +132,7 @@ const REPLAY_FAILED = `
   with ${HOOK}, chosen as materialized (
     select webhook_deliveries.webhook_id, webhook_deliveries.id
     from hook join webhook_deliveries on webhook_id = hook.id
-    where hook.enabled and status = 'failed' and type <> '${PING}'
+    where hook.enabled and (status = 'failed' or status = 'pending' and tries > 0) and type <> '${PING}'
       and webhook_deliveries.id >= $4::uuid and webhook_deliveries.id < $5::uuid
     limit $6::int
   ), delivery as (

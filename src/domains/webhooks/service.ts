@@ -1,4 +1,5 @@
 import { lockUser } from '../../accounts/users.ts'
+import { executePrepared } from '../../db/raw.ts'
 import { inTransaction, writeInOneStatement } from '../../db/transaction.ts'
 import type { Db, Tx } from '../../db/types.ts'
 import { stateOf } from '../../events/record.ts'
@@ -22,12 +23,27 @@ import type { Vault } from '../../lib/vault.ts'
 import type { Reach } from './access.ts'
 import { webhookCreated, webhookDeleted, webhookRotated, webhookUpdated } from './events.ts'
 import { MOST_WEBHOOKS, OVERLAP_HOURS } from './limits.ts'
-import { countWebhooks, findWebhook } from './queries.ts'
-import type { IssuedWebhook, NewWebhook, Webhook, WebhookChanges } from './schemas.ts'
+import { countWebhooks, findWebhook, selectWebhooks } from './queries.ts'
+import {
+  type IssuedWebhook,
+  type NewWebhook,
+  SORT,
+  sortedWebhooks,
+  type Webhook,
+  type WebhookChanges,
+  type WebhookListParameters,
+  type WebhookPage,
+} from './schemas.ts'
 import { newSecret } from './secrets.ts'
 
 /** Another owner's webhook is as good as none. */
 export const noSuchWebhook = () => new NotFound('There is no such webhook.')
+
+/** Newest first unless told, and sorted by nothing else. */
+export async function listWebhooks(db: Db, reach: Reach, asked: WebhookListParameters): Promise<WebhookPage> {
+  const place = { ...asked, ...SORT }
+  return sortedWebhooks.page(place, await selectWebhooks(db, reach, sortedWebhooks.slice(place)))
+}
 
 export async function viewWebhook(db: Db, id: string, reach: Reach): Promise<Webhook> {
   const webhook = await findWebhook(db, id, reach)
@@ -152,8 +168,23 @@ export async function updateWebhook(
   changes: WebhookChanges,
 ): Promise<Webhook> {
   await demandSound(outbound, changes)
-  return changeWebhook(db, actor, ownTarget(target), { own_only: target.reach.own_only, changes })
+  const change = { own_only: target.reach.own_only, changes }
+  const mayBeginAnew = changes.url !== undefined || changes.enabled === true
+  if (!mayBeginAnew) return changeWebhook(db, actor, ownTarget(target), change)
+  return inTransaction(db, async tx => {
+    await executePrepared(tx, BEGIN_ANEW, [target.id, target.reach.user_id, changes.url, changes.enabled])
+    return changeWebhook(tx, actor, ownTarget(target), change)
+  })
 }
+
+/** What waited for a receiver that has been mended, or moved, is sent now and not in a day. Before the webhook itself is locked, as elsewhere. */
+const BEGIN_ANEW = `
+  update webhook_deliveries set tries = 0, next_attempt_at = now()
+  where webhook_id = $1::uuid and status = 'pending' and exists (
+    select from webhooks
+    where id = $1::uuid and user_id = $2::uuid and deleted_at is null
+      and (url <> $3::text or $4::boolean and not enabled)
+  )`
 
 const ownTarget = ({ id, reach, precondition }: WebhookTarget): Target => ({
   id,

@@ -13,13 +13,14 @@ export const webhookDisabledMail = defineTemplate({
   data: Type.Object({
     first_name: FirstName,
     url: Link,
+    id: Type.String({ maxLength: 36 }),
     why: Type.Union([Type.Literal('gone'), Type.Literal('failing')]),
   }),
   subject: () => 'A webhook of yours has been disabled',
   preheader: () => 'Nothing more is sent to it until you enable it again.',
-  body: ({ first_name, url, why }) => [
+  body: ({ first_name, url, id, why }) => [
     greeting(first_name),
-    paragraph(`Your webhook at this address has been disabled: ${url}`),
+    paragraph(`Your webhook ${id} at this address has been disabled: ${url}`),
     paragraph(REASONS[why]),
     paragraph(
       'Nothing more is sent to it until you enable it again. What happened meanwhile is not lost: you can have the events of any time sent again.',

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { get } from 'node:http'
+import { connect } from 'node:net'
 import { test } from 'tap'
 import type { App } from '../../../src/app.ts'
 import { buildApp } from '../../../src/app.ts'
@@ -107,6 +109,25 @@ test('a user has so many streams and no more, and however one ends, its place is
   }
   await retried(() => follow(t, url, user.headers))
   await retried(() => follow(t, url, user.headers))
+})
+
+test('streams that wait behind another one on their connection end with it', async t => {
+  const { logger, lines } = recordingLogger('info')
+  const { app, url, port } = await listen(t, { logger, variables: { EVENT_STREAMS_PER_USER: '3' } })
+  const user = await aUser(app)
+  const { authorization } = user.headers
+  const asked = `GET /api/v1/events HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`
+  const socket = connect(port, '127.0.0.1').resume()
+  socket.write(asked.repeat(3))
+  await once(socket, 'data')
+  // Until the others are answered, too.
+  t.equal((await follow(t, url, user.headers)).status, 429)
+  socket.destroy()
+  for (let count = 0; count < 3; count++) await retried(() => follow(t, url, user.headers))
+  const ended = lines().filter(
+    ({ operation_id, status }) => operation_id === 'streamEvents' && status === 200,
+  )
+  t.equal(ended.length, 3, 'a line each')
 })
 
 test('a process that ends sends its clients away at once, and takes no new ones', async t => {

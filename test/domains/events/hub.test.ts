@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { type Test, test } from 'tap'
 import type { Db } from '../../../src/db/types.ts'
 import { createHub, type Timings } from '../../../src/domains/events/hub.ts'
-import { newId } from '../../../src/lib/id.ts'
+import { firstIdAt, newId } from '../../../src/lib/id.ts'
 import { testDatabase } from '../../database.ts'
+import { recordingLogger } from '../../helper.ts'
 import { type Block, createParser, note, noted, numberOf } from './following.ts'
 
 interface HubSettings {
@@ -14,6 +15,7 @@ interface HubSettings {
   per_user?: number
   at_all?: number
   db?: Db
+  logger?: Logger
 }
 
 /** A hub alone, whose times need not be waited for. */
@@ -22,7 +24,7 @@ async function aHub(t: Test, { timings = {}, per_user = 1_000, at_all = 1_000, .
   const state = { isEnding: false }
   const hub = createHub({
     db: rest.db ?? db,
-    logger: pino({ level: 'silent' }),
+    logger: rest.logger ?? pino({ level: 'silent' }),
     per_user,
     at_all,
     isEnding: () => state.isEnding,
@@ -215,6 +217,33 @@ test('a failure of the database neither ends a stream nor loses an event', async
   t.strictSame(numbers(), [1, 2])
 })
 
+test('whose catching up fails gets everything when it works again, and the log is told once', async t => {
+  const { db } = await testDatabase()
+  let failures = 0
+  const failing = new Proxy(db, {
+    get(target, name, receiver) {
+      if (name === 'select' && failures < 6) {
+        failures++
+        throw new Error('the database is away')
+      }
+      return Reflect.get(target, name, receiver)
+    },
+  })
+  const { logger, lines } = recordingLogger('warn')
+  const { open } = await aHub(t, { db: failing, logger, timings: { read_ms: 60_000 } })
+  const user_id = newId()
+  await note(db, user_id, 1)
+  const place = { last_event_id: `after-0-${firstIdAt(new Date(0))}` }
+  const gone = await open(newId(), place)
+  gone.destroy()
+  const { numbers, heard } = reading(await open(user_id, place))
+  await heard(1)
+  t.strictSame(numbers(), [1])
+  t.equal(failures, 6)
+  const told = lines().filter(({ msg }) => msg.startsWith('live streams cannot catch up'))
+  t.equal(told.length, 1)
+})
+
 test('a process that ends does not wait for who takes nothing', async t => {
   const { db, hub, open, state } = await aHub(t)
   const user_id = newId()
@@ -265,6 +294,26 @@ test('there are so many places in all, and none is lost, however a stream ends',
   if (!last.closed) await once(last, 'close')
   t.equal(hub.size, 0)
   await t.rejects(open(one), /shutting down/)
+})
+
+test('for who went away while waiting for a turn to catch up, nothing is read', async t => {
+  const { db } = await testDatabase()
+  let reads = 0
+  const counting = new Proxy(db, {
+    get(target, name, receiver) {
+      if (name === 'select') reads++
+      return Reflect.get(target, name, receiver)
+    },
+  })
+  const { open } = await aHub(t, { db: counting, timings: { read_ms: 60_000 } })
+  const user_id = newId()
+  const place = { last_event_id: `after-0-${firstIdAt(new Date(0))}` }
+  await note(db, user_id, 1)
+  const gone = await Promise.all(Array.from({ length: 50 }, () => open(user_id, place)))
+  const last = reading(await open(user_id, place))
+  for (const stream of gone) stream.destroy()
+  await last.heard(1)
+  t.ok(reads < gone.length, `${reads} reads`)
 })
 
 test('without a client, nothing is read', async t => {

@@ -65,6 +65,9 @@ test('an id that is not there skips nothing, and one from the future is now', as
   const nowhere = await opened(t, url, resuming(user.headers, newId()))
   await nowhere.heard(2)
   t.strictSame(nowhere.numbers(), [1, 2])
+  const again = await opened(t, url, resuming(user.headers, nowhere.blocks[0]?.id ?? ''))
+  await again.heard(2)
+  t.strictSame(again.numbers(), [1, 2], 'who was cut off before the first event may come back with its place')
   const place = `after-${'9'.repeat(18)}-${newId()}`
   const future = await opened(t, url, resuming(user.headers, place))
   await note(db, user.id, 3)

@@ -78,8 +78,6 @@ test('what happened before a webhook was made can be sent to it, from a moment u
   )
   t.ok(rows.every(({ next_attempt_at }) => next_attempt_at !== null))
   t.ok((await rowOf(app, webhook.id)).due_at)
-  t.equal(await replayed(app, headers, webhook.id, { from: first?.at, to: first?.at }), 0)
-  t.equal(await replayed(app, headers, webhook.id, { from: last?.at, to: first?.at }), 0)
   const offset = new Date(Date.parse(first?.at ?? '') + 5.5 * HOUR_MS).toISOString().replace('Z', '+05:30')
   t.equal(
     await replayed(app, headers, webhook.id, { from: offset }),
@@ -168,8 +166,12 @@ test('what was delivered is sent again, and of what failed alone only that', asy
   const before = (await stateOf()).join()
   t.equal(before, 'failed 0,succeeded 3,failed 3,pending 3,failed 3,failed 0')
 
-  t.equal(await replayed(app, headers, webhook.id, { ...range, failed_only: true }), 2)
-  t.equal((await stateOf()).join(), 'failed 0,succeeded 3,pending 0,pending 3,pending 0,failed 0')
+  t.equal(
+    await replayed(app, headers, webhook.id, { ...range, failed_only: true }),
+    3,
+    'also what waits in vain',
+  )
+  t.equal((await stateOf()).join(), 'failed 0,succeeded 3,pending 0,pending 0,pending 0,failed 0')
   t.equal(await replayed(app, headers, webhook.id, { ...range, failed_only: true }), 0)
   t.equal(await replayed(app, headers, webhook.id, { ...range, failed_only: false }), 3)
   t.equal((await stateOf()).join(), 'failed 0,pending 0,pending 0,pending 0,pending 0,failed 0')
@@ -239,6 +241,9 @@ test('what is no range is refused', async t => {
     [{}, '/from'],
     [{ to: from }, '/from'],
     [{ from, to: null }, '/to'],
+    [{ from, to: from }, '/from'],
+    [{ from, to: '2025-12-31T23:59:59Z' }, '/from'],
+    [{ from: '2099-01-01T00:00:00Z' }, '/from'],
     [{ from, until: from }, '/until'],
     [{ from, failed_only: 'true' }, '/failed_only'],
     ...[
@@ -259,10 +264,9 @@ test('what is no range is refused', async t => {
     t.match(answer.json(), { status: 400, errors: [{ in: 'body', pointer }] }, JSON.stringify(payload))
   }
   for (const range of [
-    { from: '9999-12-31T23:59:59.999-15:59' },
-    { from: '9999-12-31T23:59:59.999Z', to: '9999-12-31T23:59:59-15:59' },
+    { from: '9999-12-31T23:59:59.999Z', to: '9999-12-31T23:59:59.999-15:59' },
     { from: '0001-01-01T00:00:00+15:59', to: '1969-12-31T23:59:59Z' },
-    { from: '2027-01-01t00:00:00.123456789z', to: '2026-01-01T00:00:00Z' },
+    { from: '2026-01-01t00:00:00.123456789z', to: '2026-01-01T00:00:01Z' },
   ])
     t.equal(await replayed(app, headers, webhook.id, range), 0, 'any moment is one')
 })

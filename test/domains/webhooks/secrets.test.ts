@@ -119,6 +119,8 @@ test('after a rotation the old secret stays for a day, and at most one does', as
   const [, rotated, again, ...more] = await eventsAbout(app, id)
   t.strictSame(more, [])
   t.match(rotated, { type: 'webhook.rotated', actor_type: 'user', actor_id: user_id, owner_id: user_id })
+  const until = first.previous_secret_expires_at
+  t.strictSame(rotated?.changes.previous_secret_expires_at, [null, until], 'a moment like any other')
   t.strictSame(Object.keys(rotated?.changes ?? {}).sort(), ['previous_secret_expires_at', 'version'])
   t.strictSame(again?.changes.version, [2, 3])
 

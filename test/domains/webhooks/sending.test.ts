@@ -1,6 +1,6 @@
 import { eq } from 'drizzle-orm'
 import { test } from 'tap'
-import { webhooks } from '../../../src/domains/webhooks/tables.ts'
+import { webhookDeliveries, webhooks } from '../../../src/domains/webhooks/tables.ts'
 import { newId } from '../../../src/lib/id.ts'
 import { aUser } from '../../helper.ts'
 import { isReplay } from '../../idempotency/effects.ts'
@@ -11,6 +11,7 @@ import {
   eventsAbout,
   eventTypes,
   type Headers,
+  type Method,
   open,
   rowOf,
   send,
@@ -76,6 +77,35 @@ test('what the service has disabled stays so for its reason until it is enabled,
   t.match(enabled.json(), { enabled: true, disabled_reason: null, disabled_at: null, failing_since: null })
   t.ok((await rowOf(app, webhook.id)).due_at, 'what waited is sent')
   t.strictSame(await eventTypes(app, webhook.id), ['webhook.created', 'webhook.updated'])
+})
+
+test('what waits for a receiver that was mended, or moved, is sent at once', async t => {
+  const app = await open(t)
+  const { db } = app.database
+  const { headers } = await aUser(app)
+  const { webhook } = await aWebhook(app, headers)
+  const url = `/${webhook.id}`
+  const tomorrow = new Date(Date.now() + 86_400_000)
+  const [id = ''] = await withDeliveries(app, webhook.id, ['pending'])
+  const putOff = () => db.update(webhookDeliveries).set({ tries: 9, next_attempt_at: tomorrow })
+  const isDue = async () => {
+    const { next_attempt_at } = (await send(app, 'GET', `${url}/deliveries/${id}`, headers)).json()
+    return new Date(next_attempt_at) <= new Date()
+  }
+  for (const [what, calls, due] of [
+    ['enabled, which it was', [['POST', `${url}/enable`, undefined]], false],
+    ['the same address', [['PATCH', url, { url: webhook.url }]], false],
+    ['another description', [['PATCH', url, { description: 'x' }]], false],
+    ['disabled', [['POST', `${url}/disable`, undefined]], false],
+    ['enabled again', [['POST', `${url}/enable`, undefined]], true],
+    ['another address', [['PATCH', url, { url: `${webhook.url}/moved` }]], true],
+    ['a stale tag', [['PATCH', url, { url: webhook.url }, { 'if-match': `"${webhook.id}-1"` }]], false],
+  ] as const) {
+    await putOff()
+    for (const [method, path, payload, more] of calls as unknown as [Method, string, object?, Headers?][])
+      await send(app, method, path, { ...headers, ...more }, payload)
+    t.equal(await isDue(), due, what)
+  }
 })
 
 test('a ping waits like any other delivery, without an event', async t => {

@@ -149,6 +149,7 @@ export const TARGETS: Target[] = [
   refused('http://', 'no host'),
   refused('https://:443/', 'only a port'),
   refused('https://public.example:99999/', 'no such port'),
+  refused('https://public.example:0/', 'the port that is none'),
   refused('//public.example/', 'no scheme'),
   refused('public.example', 'no URL'),
   refused('', 'nothing'),

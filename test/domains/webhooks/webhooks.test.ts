@@ -212,7 +212,7 @@ test('another address begins anew, another description does not', async t => {
   t.ok(due_at && due_at <= new Date(), 'what waits is sent')
 })
 
-test('a list is newest first, and is walked by cursor', async t => {
+test('a list is newest first, and is walked by number or cursor', async t => {
   const app = await open(t)
   const { headers } = await aUser(app)
   const made: string[] = []
@@ -232,6 +232,9 @@ test('a list is newest first, and is walked by cursor', async t => {
     query = pagination.has_next ? `?per_page=2&cursor=${pagination.next_cursor}` : ''
   }
   t.strictSame(seen, made.toSpliced(1, 1))
+  const second = (await send(app, 'GET', '?per_page=3&page=2', headers)).json()
+  t.strictSame([second.data.length, second.data[0].id], [1, made[4]])
+  t.match(second.pagination, { page: 2, total: 4, pages: 2, has_next: false, has_prev: true })
   for (const query of ['?cursor=x', `?cursor=${Buffer.from(`items ${made[0]}`).toString('base64url')}`])
     t.match((await send(app, 'GET', query, headers)).json(), { status: 400, code: 'invalid_cursor' })
   t.equal((await send(app, 'GET', '?per_page=101', headers)).statusCode, 400)

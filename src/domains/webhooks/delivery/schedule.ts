@@ -25,7 +25,7 @@ const LONGEST_PAUSE_SECONDS = 24 * HOUR
 
 const GONE = 410
 /** With these, a receiver speaks of itself and not of one message. */
-const OVERLOADED = [429, 503]
+const OVERLOADED = [429, 502, 503, 504]
 
 export interface Verdict extends Omit<Outcome, 'attempt'> {
   /** The receiver wants nothing any more. */

@@ -27,8 +27,9 @@ export const deliveryRoutes: FastifyPluginAsyncTypebox = async app => {
       config: { access: READ, problems: [InvalidCursor] },
       schema: {
         operationId: 'listWebhookDeliveries',
-        summary: 'List what was or will be sent to a webhook, latest event first',
-        description: 'Kept for 30 days.',
+        summary: 'List the deliveries of a webhook, latest event first',
+        description:
+          'What was sent to it and what came of that, and what is yet to be sent. Kept for 30 days.',
         tags,
         params: WebhookParameters,
         querystring: DeliveryListParameters,
@@ -50,7 +51,8 @@ export const deliveryRoutes: FastifyPluginAsyncTypebox = async app => {
       config: { access: READ },
       schema: {
         operationId: 'getWebhookDelivery',
-        summary: 'Read what came of an event that was sent to a webhook',
+        summary: 'Read a delivery',
+        description: 'What came of each attempt to send an event to a webhook.',
         tags,
         params: DeliveryParameters,
         response: { 200: ref(WebhookDelivery) },

@@ -17,10 +17,10 @@ export const sendingRoutes: FastifyPluginAsyncTypebox = async app => {
       config,
       schema: {
         operationId: 'pingWebhook',
-        summary: 'Send a webhook a message for a test',
+        summary: 'Ping a webhook',
         description:
-          'Its type is `webhook.ping`; it is tried once. The answer is the delivery, which tells what came of it when it ' +
-          'is read again.',
+          'Sends it a message for a test, of the type `webhook.ping`, which is tried once. The answer is the delivery, which ' +
+          'tells what came of it when it is read again.',
         tags,
         params: WebhookParameters,
         response: { 202: ref(WebhookDelivery) },
@@ -36,9 +36,10 @@ export const sendingRoutes: FastifyPluginAsyncTypebox = async app => {
       config,
       schema: {
         operationId: 'replayWebhookDelivery',
-        summary: 'Send an event again',
+        summary: 'Replay a delivery',
         description:
-          'Under the same `webhook-id`, and with all attempts before it. What is still pending is sent now.',
+          'Sends an event again, under the same `webhook-id`; the attempts before stay in the log. What is still pending is ' +
+          'sent now.',
         tags,
         params: DeliveryParameters,
         response: { 202: ref(WebhookDelivery) },
@@ -54,8 +55,8 @@ export const sendingRoutes: FastifyPluginAsyncTypebox = async app => {
       config,
       schema: {
         operationId: 'replayWebhook',
-        summary: 'Send the events of a time again',
-        description: `In their order, each under its \`webhook-id\`. At most ${MOST_REPLAYED} at once.`,
+        summary: 'Replay the events of a period',
+        description: `Sends them again, in their order, each under its \`webhook-id\`. At most ${MOST_REPLAYED} at once.`,
         tags,
         params: WebhookParameters,
         body: ref(Replay),

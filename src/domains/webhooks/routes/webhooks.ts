@@ -1,10 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { keysetPage, pageLinks, pageResponse, readCursor } from '../../../lib/keyset.ts'
+import { sortedPageLinks, sortedPageResponse } from '../../../lib/paging.ts'
 import { Conflict, Forbidden, InvalidCursor } from '../../../lib/problems.ts'
-import { isUuid, nothing, ref, withHeaders } from '../../../lib/schema.ts'
+import { nothing, ref, withHeaders } from '../../../lib/schema.ts'
 import { demandScope, READ, reachOf, WRITE } from '../access.ts'
 import { MOST_WEBHOOKS } from '../limits.ts'
-import { selectWebhooks } from '../queries.ts'
 import {
   IssuedWebhook,
   NewWebhook,
@@ -15,11 +14,10 @@ import {
   WebhookParameters,
 } from '../schemas.ts'
 import { vaultOf } from '../secrets.ts'
-import { createWebhook, deleteWebhook, updateWebhook, viewWebhook } from '../service.ts'
+import { createWebhook, deleteWebhook, listWebhooks, updateWebhook, viewWebhook } from '../service.ts'
 import { health } from './health.ts'
 
 const tags = ['webhooks']
-const LIST = 'webhooks'
 
 /** What is told of webhooks, and to what address. */
 export const webhookRoutes: FastifyPluginAsyncTypebox = async app => {
@@ -37,14 +35,12 @@ export const webhookRoutes: FastifyPluginAsyncTypebox = async app => {
         description: 'An API key does not see those whose scope is `all`.',
         tags,
         querystring: WebhookListParameters,
-        response: { 200: pageResponse(WebhookPage) },
+        response: { 200: sortedPageResponse(WebhookPage) },
       },
     },
-    async ({ user, query: { cursor, per_page }, url }, reply) => {
-      const before = readCursor(LIST, cursor, isUuid)
-      const webhooks = await selectWebhooks(db, reachOf(user), { before, limit: per_page + 1 })
-      const page = keysetPage(LIST, webhooks, per_page, ({ id }) => id)
-      return reply.header('link', pageLinks(url, page.pagination)).send(page)
+    async ({ user, query, url }, reply) => {
+      const page = await listWebhooks(db, reachOf(user), query)
+      return reply.header('link', sortedPageLinks(url, page.pagination)).send(page)
     },
   )
 
@@ -60,10 +56,10 @@ export const webhookRoutes: FastifyPluginAsyncTypebox = async app => {
       },
       schema: {
         operationId: 'createWebhook',
-        summary: 'Have events posted to an address',
+        summary: 'Create a webhook',
         description:
-          'From now on, each event is posted there, signed with the secret that only this answer holds. An address that ' +
-          `is not public is refused. At most ${MOST_WEBHOOKS} can be kept.`,
+          'From now on, events are posted to its address, signed with the secret that only this answer holds. An address ' +
+          `that is not public is refused. A user may have ${MOST_WEBHOOKS}.`,
         tags,
         body: ref(NewWebhook),
         response: {
@@ -123,7 +119,8 @@ export const webhookRoutes: FastifyPluginAsyncTypebox = async app => {
       config: { access: WRITE, versioned: true, embedded: health },
       schema: {
         operationId: 'deleteWebhook',
-        summary: 'Delete a webhook, and what waits to be sent to it',
+        summary: 'Delete a webhook',
+        description: 'For good. What waits is not sent, and the log of its deliveries is removed.',
         tags,
         params: WebhookParameters,
         response: { 204: nothing('The webhook is gone.') },

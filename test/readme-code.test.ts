@@ -2,18 +2,19 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { test } from 'tap'
-import { newSecret, signatures } from '../../../src/domains/webhooks/secrets.ts'
-import { newId } from '../../../src/lib/id.ts'
-import { packageRoot } from '../../../src/lib/package.ts'
-import { temporaryDirectory } from '../../temporary-directory.ts'
+import { type Test, test } from 'tap'
+import { newSecret, signatures } from '../src/domains/webhooks/secrets.ts'
+import { newId } from '../src/lib/id.ts'
+import { packageRoot } from '../src/lib/package.ts'
+import { aUser, listen } from './helper.ts'
+import { temporaryDirectory } from './temporary-directory.ts'
 
-// What the README tells receivers to do, done.
+// What the README tells to write, run.
 
-function block(language: string): string {
+function block(name: string): string {
   const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8')
-  const [, code] = new RegExp(`^\`\`\`${language} receiver\n(.*?)^\`\`\``, 'ms').exec(readme) ?? []
-  if (code === undefined) throw new Error(`The README shows no receiver in ${language}.`)
+  const [, code] = new RegExp(`^\`\`\`${name}\n(.*?)^\`\`\``, 'ms').exec(readme) ?? []
+  if (code === undefined) throw new Error(`The README has no block ${name}.`)
   return code
 }
 
@@ -49,29 +50,56 @@ const cases: Case[] = [
     body,
     genuine: false,
   },
+  { what: 'of a stranger', headers: {}, body, genuine: false },
   { what: 'unsigned', headers: { ...message([secret]), 'webhook-signature': '' }, body, genuine: false },
 ]
 
-test('in TypeScript', async t => {
-  const file = join(temporaryDirectory(t), 'receiver.ts')
-  writeFileSync(file, block('ts'))
-  const { isGenuine } = await import(pathToFileURL(file).href)
+function moduleOf(t: Test, name: string) {
+  const file = join(temporaryDirectory(t), 'module.ts')
+  writeFileSync(file, block(name))
+  return import(pathToFileURL(file).href)
+}
+
+test('a receiver in TypeScript', async t => {
+  const { isGenuine } = await moduleOf(t, 'ts receiver')
   for (const { what, headers, body, genuine } of cases)
     t.equal(isGenuine(secret, headers, body), genuine, what)
 })
 
 const hasPython = spawnSync('python3', ['-c', 'import sys; sys.exit(sys.version_info < (3, 9))']).status === 0
 
-test('in Python', { skip: !hasPython && 'there is no python3 here' }, t => {
+test('a receiver in Python', { skip: !hasPython && 'there is no python3 here' }, t => {
   const call = `
 import json, sys
 secret, cases = json.load(sys.stdin)
 print(json.dumps([is_genuine(secret, c["headers"], c["body"].encode()) for c in cases]))`
   const input = JSON.stringify([secret, cases])
-  const output = execFileSync('python3', ['-c', block('python') + call], { input, encoding: 'utf8' })
+  const output = execFileSync('python3', ['-c', block('python receiver') + call], { input, encoding: 'utf8' })
   t.strictSame(
     JSON.parse(output),
     cases.map(({ genuine }) => genuine),
   )
   t.end()
+})
+
+test('whoever follows the stream', async t => {
+  const { follow } = await moduleOf(t, 'ts stream')
+  const { app, url } = await listen(t)
+  const { headers } = await aUser(app)
+  const heard: object[] = []
+  const make = () => app.inject({ method: 'POST', url: '/api/v1/items', headers, payload: { title: 'Seen' } })
+  // From when on it is followed, only the server knows.
+  const making = setInterval(make, 50)
+  const tokens = [headers.authorization.replace('Bearer ', '')]
+  const following = follow(
+    `${url}/api/v1/events?types=item.*`,
+    async () => tokens.pop() ?? Promise.reject(new Error('There is no other token.')),
+    (event: object) => {
+      clearInterval(making)
+      heard.push(event)
+      app.server.closeAllConnections()
+    },
+  )
+  await t.rejects(following, /no other token/, 'it comes back, with another token')
+  t.match(heard[0], { type: 'item.created', changes: { title: [null, 'Seen'] } })
 })
