@@ -54,6 +54,7 @@ test('migrate applies what is missing, once; doctor tells the state before and a
     /^- +redis/m,
     /^- +mail/m,
     serverUrl === undefined ? /^- +jobs/m : /^ok +jobs +due for 0 s at most/m,
+    /^ok +webhooks +0 enabled, 0 of them failing; overdue deliveries: 0$/m,
     /^ok +disk/m,
   ]) {
     t.match(after.output, line)
@@ -97,6 +98,20 @@ test('doctor speaks to a real Redis and a real mail server', async t => {
   t.match(output, /^ok +mail/m)
   t.match(output, redis ? /^ok +redis/m : /^- +redis/m)
 })
+
+// Production does without the embedded database.
+if (serverUrl !== undefined) {
+  test('in production the doctor tells that webhooks may go anywhere', async t => {
+    const variables = {
+      ...(await databaseVariables(t)),
+      NODE_ENV: 'production',
+      JWT_SECRET_KEY: 'kX3v9QmZt7LrB2nWc8HsYd4FgJp6AeUo',
+    }
+    const told = /^ok +webhooks .*: 0; they may reach this network, as WEBHOOK_ALLOW_PRIVATE=true$/m
+    t.match((await plinth(t, ['doctor'], { ...variables, WEBHOOK_ALLOW_PRIVATE: 'true' })).output, told)
+    t.notMatch((await plinth(t, ['doctor'], variables)).output, /WEBHOOK_ALLOW_PRIVATE/)
+  })
+}
 
 test('in production nothing is kept on disk, so the disk does not matter', async t => {
   const { output } = await plinth(t, ['doctor'], {

@@ -3,6 +3,9 @@ import { test } from 'tap'
 import { newId } from '../src/lib/id.ts'
 import { documentedApi } from './documented.ts'
 import { bearer, CHEAP, newcomer } from './domains/auth/people.ts'
+import { anItem } from './domains/items/calls.ts'
+import { send } from './domains/webhooks/calls.ts'
+import { aTarget, deliver, open as openNearby } from './domains/webhooks/delivering.ts'
 import { resolveForTests } from './domains/webhooks/targets.ts'
 import { aUser, build } from './helper.ts'
 import { tokenTo } from './mail/letters.ts'
@@ -233,6 +236,22 @@ test('webhooks', async t => {
   await call(t, 'deleteWebhook', 412, { path, headers: { ...headers, 'if-match': etag } })
   await call(t, 'deleteWebhook', 204, { headers, path })
   await call(t, 'deleteWebhook', 404, { headers, path })
+})
+
+test('messages to webhooks', async t => {
+  const app = await openNearby(t)
+  const { sent } = await documentedApi(app)
+  deliver(t, app.database)
+  const { receiver, owner, webhook } = await aTarget(t, app)
+  await anItem(app, owner.headers)
+  await receiver.arrived(1)
+  t.equal((await send(app, 'POST', `/${webhook.id}/ping`, owner.headers)).statusCode, 202)
+  const messages = await receiver.arrived(2)
+  for (const message of messages) sent(t, 'event', message)
+  t.strictSame(
+    messages.map(({ body }) => JSON.parse(body).type),
+    ['item.created', 'webhook.ping'],
+  )
 })
 
 test('users and events, for administrators', async t => {

@@ -23,6 +23,11 @@ interface Operation {
   responses: Record<string, Response>
 }
 
+interface Message {
+  parameters: { name: string; required: boolean; schema: object }[]
+  requestBody: { content: Record<string, { schema: object }> }
+}
+
 type Node = Record<string, unknown>
 
 /** Headers that mean something to a client, and so have to be in the document where they are sent. */
@@ -35,6 +40,9 @@ const TOLD = [
   'www-authenticate',
   'etag',
 ]
+
+/** Headers that mean something to a receiver of messages. */
+const TOLD_TO_RECEIVERS = /^(webhook-|x-)/
 
 /** Calls operations by name and holds each answer against what the document says of it; notes which were `answered`. */
 export async function documentedApi(app: App, answered = new Set<string>()) {
@@ -73,6 +81,25 @@ export async function documentedApi(app: App, answered = new Set<string>()) {
     return [...untold, ...values.flatMap(text => (validate(JSON.parse(text)) ? [] : (validate.errors ?? [])))]
   }
 
+  /** Holds what the service sent by itself against what the document says of it. */
+  function sent(t: Test, name: string, { headers, body }: { headers: Node; body: string }) {
+    const { parameters, requestBody } = document.webhooks[name].post as Message
+    const title = `${name} ${JSON.parse(body).type}`
+    const listed = parameters.map(parameter => parameter.name)
+    const untold = Object.keys(headers).filter(
+      header => TOLD_TO_RECEIVERS.test(header) && !listed.includes(header),
+    )
+    t.strictSame(untold, [], title)
+    const properties = Object.fromEntries(parameters.map(parameter => [parameter.name, parameter.schema]))
+    const required = parameters.filter(parameter => parameter.required).map(parameter => parameter.name)
+    const coercing = formats.default(new Ajv2020({ strict: false, coerceTypes: true }))
+    const head = coercing.compile({ type: 'object', properties, required })
+    t.ok(head({ ...headers }), `${title}: ${JSON.stringify(head.errors)}`)
+    const { schema } = requestBody.content[String(headers['content-type'])] ?? fail(`no such body of ${name}`)
+    const validate = ajv.compile({ ...closed(schema), components })
+    t.ok(validate(JSON.parse(body)), `${title}: ${JSON.stringify(validate.errors)}`)
+  }
+
   /** Operations with these tags that answer with something and were not seen to. */
   const unanswered = (...tags: string[]) =>
     [...operations.values()]
@@ -81,7 +108,7 @@ export async function documentedApi(app: App, answered = new Set<string>()) {
       .map(({ operation }) => operation.operationId)
       .filter(name => !answered.has(name))
 
-  return { call, unanswered }
+  return { call, sent, unanswered }
 }
 
 function operationsIn(paths: Record<string, Record<string, Operation>>) {

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { test } from 'tap'
+import { allEventTypes } from '../src/events/event-type.ts'
 import { packageRoot } from '../src/lib/package.ts'
 import { problemDefinitions } from '../src/lib/problem.ts'
 import { CHEAP, newcomer } from './domains/auth/people.ts'
@@ -78,6 +79,41 @@ test('the codes in the document are codes that exist', async t => {
   t.strictSame(components.schemas.Problem.properties.code.enum, [...known].sort(), 'clients can tell them')
 })
 
+test('the types of events in the document are those that there are', async t => {
+  const app = await build(t)
+  const { components } = (await app.inject('/openapi.json')).json()
+  const types: string[] = components.schemas.EventType.enum
+  t.strictSame(
+    types,
+    allEventTypes()
+      .map(({ name }) => name)
+      .sort(),
+  )
+  t.strictSame(components.schemas.WebhookPing.properties.type.enum, ['webhook.ping'])
+  t.notOk(types.includes('webhook.ping'), 'a message is one of the two')
+  t.strictSame(components.schemas.WebhookMessage.properties.type, { $ref: '#/components/schemas/EventType' })
+})
+
+test('what the service sends by itself names itself, its headers and what follows from answers', async t => {
+  const app = await build(t)
+  const document = (await app.inject('/openapi.json')).json()
+  const { operationId, summary, description, security, ...message } = document.webhooks.event.post
+  t.ok(operationId && summary && description)
+  t.notOk(operationsIn(document).some(each => each.operationId === operationId))
+  t.strictSame(security, [], 'a receiver knows it by its signature')
+  t.strictSame(Object.keys(message.responses), ['410', '2XX', 'default'])
+  t.ok(message.parameters.every((parameter: { description?: string }) => parameter.description))
+  for (const { $ref } of message.requestBody.content['application/json'].schema.oneOf)
+    t.ok(resolve(document, $ref))
+})
+
+test('the stream tells of the headers that keep proxies from gathering it', async t => {
+  const app = await build(t)
+  const { headers } =
+    operation((await app.inject('/openapi.json')).json(), 'streamEvents').responses['200'] ?? {}
+  t.match(headers, { 'Cache-Control': {}, 'X-Accel-Buffering': {}, 'X-Request-Id': {} })
+})
+
 test('what has a default may be left out', async t => {
   const app = await build(t)
   const document = (await app.inject('/openapi.json')).json()
@@ -148,7 +184,15 @@ test('operations without a body list how they refuse one', async t => {
 test('what is sent has a description', async t => {
   const app = await build(t)
   const { components } = (await app.inject('/openapi.json')).json()
-  for (const name of ['Registration', 'Credentials', 'MfaCode', 'NewUser', 'UserChanges', 'EmailChange']) {
+  for (const name of [
+    'Registration',
+    'Credentials',
+    'MfaCode',
+    'NewUser',
+    'UserChanges',
+    'EmailChange',
+    'NewWebhook',
+  ]) {
     t.ok(components.schemas[name].description, name)
   }
 })

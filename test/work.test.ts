@@ -78,6 +78,30 @@ if (serverUrl !== undefined) {
       output: /^FAILED +jobs +due for 360\d s at most: is/m,
     })
   })
+
+  test('the doctor tells when nobody sends to webhooks', async t => {
+    const variables = await databaseVariables(t)
+    const late = `await db.execute(sql\`
+      with users as (
+          insert into users (id, email, password_hash, first_name, last_name)
+          values (gen_random_uuid(), 'ann@example.com', 'x', 'Ann', 'Lee') returning id
+        ),
+        webhooks as (
+          insert into webhooks (id, user_id, url, types, scope, due_at)
+          select gen_random_uuid(), id, 'https://public.example/', '["*"]', 'own', now() - interval '1 hour' from users
+          returning id
+        )
+      insert into webhook_deliveries (webhook_id, id, transaction_id, type, next_attempt_at)
+      select id, gen_random_uuid(), 1, 'item.created', now() - interval '1 hour' from webhooks\`), 0`
+    const shell = run(t, 'src/cli.ts', variables, ['shell'])
+    shell.child.stdin?.end(late.replaceAll(/\s+/g, ' '))
+    await shell.exit
+    t.match(await plinth(t, variables, 'doctor'), {
+      code: 1,
+      output:
+        /^FAILED +webhooks +1 enabled, .*; overdue deliveries: 1, with nothing in their way: 1: is there a worker/m,
+    })
+  })
 }
 
 test('a mistake on the command line is told in a sentence', async t => {

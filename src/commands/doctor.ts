@@ -120,14 +120,14 @@ async function checkJobs({ db, kind }: Database): Promise<Finding> {
 async function checkWebhooks({ db, kind }: Database, config: Config): Promise<Finding> {
   const standing = await readStanding(db, new Date(Date.now() - MAX_WAIT_SECONDS * 1000))
   const detail = [...describeStanding(standing), ...describeReach(config)].join('; ')
-  // While this command has the embedded database, nobody else could send.
-  if (kind === 'embedded' || (standing.forgotten === 0 && !standing.unread)) return ok(detail)
-  return failed(`${detail}: is there a worker?`)
+  // While this command has the embedded database, nobody else can send.
+  const isSent = kind === 'embedded' || (standing.forgotten === 0 && !standing.unread)
+  return isSent ? ok(detail) : failed(`${detail}: is there a worker?`)
 }
 
 function* describeStanding({ enabled, failing, overdue, forgotten, unread }: Standing) {
   yield `${enabled} enabled, ${failing} of them failing`
-  yield `${overdue} deliveries overdue${forgotten === 0 ? '' : `, ${forgotten} of them to webhooks that do not fail`}`
+  yield `overdue deliveries: ${overdue}${forgotten === 0 ? '' : `, with nothing in their way: ${forgotten}`}`
   if (unread) yield 'events have not been read for them'
 }
 

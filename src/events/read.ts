@@ -1,7 +1,7 @@
 import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
 import { executePrepared } from '../db/raw.ts'
 import type { Db } from '../db/types.ts'
-import { firstIdAt, timeOfId } from '../lib/id.ts'
+import { firstIdAt } from '../lib/id.ts'
 import { events } from './tables.ts'
 
 /** A place in the order of events. */
@@ -12,9 +12,6 @@ export interface Position {
 
 /** Before every event, also one with a place that no transaction could have given it. */
 export const BEGINNING: Position = { transaction_id: -(2n ** 63n), id: firstIdAt(new Date(0)) }
-
-/** More than the clocks of two machines differ and a transaction lasts; it only spares old partitions a look. */
-const SLACK_MS = 86_400_000
 
 export const precedes = (one: Position, other: Position): boolean =>
   one.transaction_id < other.transaction_id ||
@@ -69,24 +66,14 @@ const keyColumns = {
   size: sql<number>`pg_column_size(${events.changes})`,
 }
 
-/**
- * The place before everything that is not final yet. Between it and the last final event is nothing, so it is that
- * event's place for whoever has read all, and names no event.
- */
+/** The place before everything that is not final yet. It names no event. */
 export async function readHorizon(db: Db): Promise<Position> {
-  const [row] = await executePrepared(db, HORIZON, [])
-  const { transaction_id, last_id } = row as { transaction_id: string; last_id: string | null }
-  return {
-    transaction_id: BigInt(transaction_id),
-    // What is to come has an id that is made later, or earlier by no more than the slack.
-    id: last_id === null ? BEGINNING.id : idBefore(last_id),
-  }
+  const [row] = await executePrepared(db, 'select event_horizon()::text as transaction_id', [])
+  return startOf(BigInt(String(row?.transaction_id)))
 }
 
-const HORIZON = `
-  select event_horizon()::text as transaction_id, (
-    select id from events where transaction_id < event_horizon() order by transaction_id desc, id desc limit 1
-  )::text as last_id`
+/** Before all that the transaction recorded. */
+const startOf = (transaction_id: bigint): Position => ({ transaction_id, id: BEGINNING.id })
 
 /** Where an event is; undefined if it is not, or no longer, there. */
 export async function findPosition(db: Db, id: string): Promise<Position | undefined> {
@@ -97,14 +84,20 @@ export async function findPosition(db: Db, id: string): Promise<Position | undef
   return row
 }
 
-const isAfter = ({ transaction_id, id }: Position) =>
-  and(
-    sql`(${events.transaction_id}, ${events.id}) > (${String(transaction_id)}::bigint, ${id}::uuid)`,
-    gte(events.id, idBefore(id)),
-  )
+/** Where those begin that have an id from this one on; undefined if there are none. */
+export async function findStart(db: Db, id: string): Promise<Position | undefined> {
+  const [row] = await db
+    .select({ transaction_id: events.transaction_id })
+    .from(events)
+    .where(gte(events.id, id))
+    .orderBy(asc(events.id))
+    .limit(1)
+  return row && startOf(row.transaction_id)
+}
 
-/** No event whose place is behind that of `id` has one below this. */
-const idBefore = (id: string) => firstIdAt(new Date(timeOfId(id).getTime() - SLACK_MS))
+/** By the transaction and nothing else: ids are made by machines, and the clock of one may be days away from another's. */
+const isAfter = ({ transaction_id, id }: Position) =>
+  sql`(${events.transaction_id}, ${events.id}) > (${String(transaction_id)}::bigint, ${id}::uuid)`
 
 /**
  * An event that is not yet committed has a transaction at or above the horizon, so what is below it is complete, and

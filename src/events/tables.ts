@@ -33,6 +33,8 @@ export const events = pgTable(
   table => [
     index('events_in_order').on(table.transaction_id, table.id),
     index('events_by_owner').on(table.owner_id, table.id),
+    // For who follows their own, and was away for a while.
+    index('events_by_owner_in_order').on(table.owner_id, table.transaction_id, table.id),
     index('events_by_subject').on(table.subject_id, table.id),
     index('events_by_other_actor')
       .on(table.actor_id, table.id)

@@ -17,22 +17,13 @@ export const TypePattern = Type.String({
 export const patternFaults = (
   pattern: string,
   place: Pick<ProblemFault, 'in' | 'pointer'>,
-): ProblemFault[] =>
-  isKnownPattern(pattern)
-    ? []
-    : [
-        {
-          ...place,
-          code: 'unknown_type',
-          message: `${EXPECTED}; ${pattern.slice(0, LONGEST_PATTERN)} is none`,
-        },
-      ]
+): ProblemFault[] => {
+  if (allEventTypes().some(({ name }) => matches(name, pattern))) return []
+  const message = `${EXPECTED}; ${pattern.slice(0, LONGEST_PATTERN)} is none`
+  return [{ ...place, code: 'unknown_type', message }]
+}
 
 const EXPECTED = 'must be a type of events that there is, such as item.created or item.*'
-
-/** Whether there is any type that it stands for. */
-export const isKnownPattern = (pattern: string): boolean =>
-  allEventTypes().some(({ name }) => matches(name, pattern))
 
 /** Whether a type is among those that one of the patterns stands for; without patterns, every one is. */
 export const isAmong = (type: string, patterns: readonly string[]): boolean =>

@@ -34,7 +34,7 @@ export interface Outbound {
 
 export interface Message {
   headers: Record<string, string>
-  body: string
+  body: Uint8Array
 }
 
 export interface Limits {
@@ -179,7 +179,6 @@ class Stale extends Failure {}
 function send(target: URL, { headers, body }: Message, agent: http.Agent, signal: AbortSignal) {
   return new Promise<Answer>((resolve, reject) => {
     signal.throwIfAborted()
-    const bytes = Buffer.from(body)
     const request = (target.protocol === 'https:' ? https : http).request(target, {
       method: 'POST',
       agent,
@@ -187,7 +186,7 @@ function send(target: URL, { headers, body }: Message, agent: http.Agent, signal
       headers: {
         ...headers,
         host: target.host,
-        'content-length': bytes.length,
+        'content-length': body.length,
         // What is never unpacked cannot be a bomb.
         'accept-encoding': 'identity',
       },
@@ -224,7 +223,7 @@ function send(target: URL, { headers, body }: Message, agent: http.Agent, signal
       reject(signal.reason)
       request.destroy()
     })
-    request.end(bytes)
+    request.end(body)
   })
 }
 

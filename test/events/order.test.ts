@@ -13,7 +13,7 @@ import { enqueue } from '../../src/jobs/enqueue.ts'
 import { installJobs } from '../../src/jobs/install.ts'
 import { defineJob } from '../../src/jobs/job.ts'
 import { systemActor } from '../../src/lib/actor.ts'
-import { newId } from '../../src/lib/id.ts'
+import { firstIdAt, newId } from '../../src/lib/id.ts'
 import { anotherDatabase, eventsAreFinal, serverUrl, testDatabase } from '../database.ts'
 
 const counted = defineEvent('test_count.raised', Type.Object({ number: Type.Integer() }))
@@ -101,6 +101,22 @@ test('an event far from the first page is found from its place', async t => {
   const [first] = await readEvents(db, BEGINNING, 1)
   t.equal(first?.changes.number?.[1], 1)
   t.strictSame(first && (await numbersAfter(db, first)), [2, 3])
+})
+
+test('the clock of a machine may be days off, and nothing is skipped', async t => {
+  const { db } = await anotherDatabase(t)
+  const DAYS_MS = 3 * 86_400_000
+  for (const [number, skew_ms] of [0, DAYS_MS, 0, -DAYS_MS, 0].entries()) {
+    const changes = { number: [null, number] as [unknown, unknown] }
+    const row = { type: counted.name, actor_type: 'system', subject_type: 'test', changes } as const
+    await db.insert(events).values({ ...row, id: firstIdAt(new Date(Date.now() + skew_ms)) })
+  }
+  await eventsAreFinal(db)
+  const seen: unknown[] = []
+  for (let [event] = await readEvents(db, BEGINNING, 1); event; [event] = await readEvents(db, event, 1)) {
+    seen.push(event.changes.number?.[1])
+  }
+  t.strictSame(seen, [0, 1, 2, 3, 4])
 })
 
 // Two transactions at once need two connections.

@@ -41,7 +41,7 @@ const local = async () => [{ address: '127.0.0.1', family: 4 }]
 function outbound(t: Test) {
   const made = createOutbound({ allow_private: true, resolve: local })
   t.teardown(made.close)
-  return (url: string) => made.post(url, { headers: {}, body: '{}' }, { time_ms: 5_000 })
+  return (url: string) => made.post(url, { headers: {}, body: Buffer.from('{}') }, { time_ms: 5_000 })
 }
 
 test('a certificate that nobody vouches for', without, async t => {
@@ -71,7 +71,7 @@ const CHILD = `
   const { post } = createOutbound({ allow_private: true, resolve: async () => [{ address: "127.0.0.1", family: 4 }] })
   const attempts = []
   for (const url of process.argv.slice(1)) {
-    attempts.push(await post(url, { headers: {}, body: '{}' }, { time_ms: 5_000 }))
+    attempts.push(await post(url, { headers: {}, body: Buffer.from('{}') }, { time_ms: 5_000 }))
   }
   console.log(JSON.stringify(attempts))
 `

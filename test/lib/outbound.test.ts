@@ -17,7 +17,11 @@ function outbound(t: Test, options: Partial<OutboundOptions> = {}) {
   t.teardown(made.close)
   const post = (url: string, { body = '{}', time_ms = 10_000, ...rest }: PostOptions = {}) => {
     const { headers = {}, signal } = rest
-    return made.post(url, { headers, body }, signal === undefined ? { time_ms } : { time_ms, signal })
+    return made.post(
+      url,
+      { headers, body: Buffer.from(body) },
+      signal === undefined ? { time_ms } : { time_ms, signal },
+    )
   }
   return { ...made, post }
 }

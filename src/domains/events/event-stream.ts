@@ -20,6 +20,9 @@ export interface StreamTimes {
 /** What waits in memory for a client, besides the event that it is just being sent. */
 const BUFFER_BYTES = 64 * 1024
 
+/** So that it can be seen whether a client takes a large event, however slowly. */
+const SLICE_BYTES = 16 * 1024
+
 /** What one client is sent. It holds a place in the order of events, and never more than a little text. */
 export class EventStream extends Readable {
   readonly subscription: Subscription
@@ -30,8 +33,9 @@ export class EventStream extends Readable {
   beatAt: number
   /** Nothing more will be written. */
   over = false
-  /** Since when the client takes nothing, although something waits. */
+  /** Since when more waits than should, or since when none of it was taken. */
   private fullSince: number | undefined
+  private waiting = 0
   private wake = () => {}
 
   constructor(subscription: Subscription, position: Position, { sure_ms, heartbeat_ms }: StreamTimes) {
@@ -53,7 +57,10 @@ export class EventStream extends Readable {
     return !this.over && this.fullSince === undefined
   }
 
+  /** Asked now and then: what has become less was taken. */
   isStalled(stall_ms: number): boolean {
+    if (this.fullSince !== undefined && this.readableLength < this.waiting) this.fullSince = performance.now()
+    this.waiting = this.readableLength
     return this.fullSince !== undefined && performance.now() - this.fullSince > stall_ms
   }
 
@@ -77,8 +84,11 @@ export class EventStream extends Readable {
     this.write(heartbeat(this.position))
   }
 
-  private write(chunk: string | Buffer) {
-    if (!this.push(chunk)) this.fullSince ??= performance.now()
+  private write(text: string | Buffer) {
+    const bytes = Buffer.from(text)
+    for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
+      if (!this.push(bytes.subarray(at, at + SLICE_BYTES))) this.fullSince ??= performance.now()
+    }
   }
 
   /** Resolves when something may have become possible: there is room, it was let in again, or it is over. */

@@ -4,7 +4,7 @@ import type { Db } from '../../db/types.ts'
 import type { EventKey, Position } from '../../events/read.ts'
 import { eventColumns } from '../../events/schemas.ts'
 import { events } from '../../events/tables.ts'
-import { placeToken } from './place.ts'
+import { positionToken } from './resuming.ts'
 
 /** An event as it goes over the wire, made once for however many clients. */
 export interface Frames {
@@ -76,8 +76,8 @@ const RETRY_MS = [1_000, 3_000] as const
 export function opening(position: Position): string {
   const [least, most] = RETRY_MS
   const retry = Math.round(least + Math.random() * (most - least))
-  return `retry: ${retry}\nid: ${placeToken(position)}\n\n`
+  return `retry: ${retry}\nid: ${positionToken(position)}\n\n`
 }
 
 /** A comment for the proxies, and where the client is by now, although it has had no event for long. */
-export const heartbeat = (position: Position): string => `:\nid: ${placeToken(position)}\n\n`
+export const heartbeat = (position: Position): string => `:\nid: ${positionToken(position)}\n\n`

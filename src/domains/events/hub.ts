@@ -7,9 +7,9 @@ import { createTurns } from '../../lib/turns.ts'
 import { EventStream, type Subscription } from './event-stream.ts'
 import { type Frames, readFrames, runsOf } from './frames.ts'
 import { createLiveStreams } from './live-streams.ts'
-import { resumedFrom } from './place.ts'
-import { createPlaces } from './places.ts'
 import { noProgress, startReader } from './reader.ts'
+import { resumedFrom } from './resuming.ts'
+import { createSeats } from './seats.ts'
 
 export interface Timings {
   /** How often new events are looked for. */
@@ -69,7 +69,7 @@ type Task = Pick<Repeating, 'end'>
  */
 export function createHub({ db, logger, per_user, at_all, isEnding, timings }: HubOptions) {
   const times = { ...TIMINGS, ...timings }
-  const places = createPlaces(per_user, at_all)
+  const seats = createSeats(per_user, at_all)
   const streams = new Set<EventStream>()
   const live = createLiveStreams()
   const progress = noProgress()
@@ -83,7 +83,7 @@ export function createHub({ db, logger, per_user, at_all, isEnding, timings }: H
     /** What to send to a client. The caller sees to it that it is destroyed when the client has gone. */
     async open({ user_id, last_event_id, ...subscription }: Opening): Promise<EventStream> {
       demandOpen()
-      const giveBack = places.take(user_id)
+      const giveBack = seats.take(user_id)
       try {
         await run()
         const position = last_event_id ? await resumedFrom(db, last_event_id) : progress.reached
@@ -94,9 +94,9 @@ export function createHub({ db, logger, per_user, at_all, isEnding, timings }: H
         throw error
       }
     },
-    /** How many places are taken. */
+    /** How many seats are taken. */
     get size() {
-      return places.total
+      return seats.total
     },
     /** Ends all streams, and resolves when nothing is read any more. */
     async end() {
@@ -163,7 +163,7 @@ export function createHub({ db, logger, per_user, at_all, isEnding, timings }: H
 
   function leave(giveBack: () => void) {
     giveBack()
-    if (places.total === 0) stop()
+    if (seats.total === 0) stop()
   }
 
   /** Until it is up to date, and then gets what the reader reads. */

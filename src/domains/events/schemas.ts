@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { OneOf } from '../../lib/schema.ts'
-import { LAST_EVENT_ID } from './place.ts'
+import { LAST_EVENT_ID } from './resuming.ts'
 
 const MOST_TYPES = 50
 const LONGEST_TYPE = 100

@@ -32,17 +32,18 @@ const MessageHeaders = Type.Object({
   'webhook-id': {
     ...Id,
     description:
-      'The id of the event. It is the same whenever the message is sent again, so one that is known already needs nothing but a 2xx.',
+      'The id of the event. It is the same whenever the message is sent again, so what is known already needs only a 2xx.',
   },
   'webhook-timestamp': Type.Integer({
     description:
-      'When this attempt was made, in seconds since 1970. Refuse what is more than some minutes away from your own clock.',
+      'When this attempt was made, in seconds since 1970. Refuse what is some minutes away from your own clock.',
     examples: [1_790_000_000],
   }),
   'webhook-signature': Type.String({
     description:
-      '`v1,` and, in base64, the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`; its key is what follows `whsec_` ' +
-      'in the secret, read as base64. For a day after a rotation there are two, with a space between them; one that fits is enough.',
+      '`v1,` and, in base64, the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`; its key is what follows ' +
+      '`whsec_` in the secret, read as base64. For a day after a rotation there are two, with a space between them; one ' +
+      'that fits is enough.',
     examples: ['v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4='],
   }),
   'x-request-id': Type.Optional(
@@ -68,7 +69,7 @@ export const event: Message = {
     '2XX': 'Taken. What the body holds does not matter; its beginning is kept in the log of deliveries.',
     410: 'Nothing more is wanted: the webhook is disabled.',
     default:
-      'Any other answer, redirects too, or none: an event is tried again, up to nine times within about three days, and not before ' +
-      'the time in `Retry-After`. A ping is not.',
+      'Any other answer, redirects too, or none: an event is tried again, up to nine times within about three days, and ' +
+      'not before the time in `Retry-After`. A ping is not.',
   },
 }

@@ -18,7 +18,7 @@ interface Signed {
   id: string
   /** Seconds since 1970. */
   timestamp: number
-  body: string
+  body: string | Uint8Array
 }
 
 /** By Standard Webhooks, version 1 of its signatures: with each secret, so that a receiver needs to know only one. */
@@ -26,6 +26,6 @@ export const signatures = (secrets: readonly string[], { id, timestamp, body }: 
   secrets
     .map(secret => {
       const key = Buffer.from(secret.slice(PREFIX.length), 'base64')
-      return `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`
+      return `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64')}`
     })
     .join(' ')

@@ -12,12 +12,11 @@ import {
   recordedInsert,
   type Target,
 } from '../../events/recorded-change.ts'
-import { isKnownPattern } from '../../events/type-patterns.ts'
+import { patternFaults } from '../../events/type-patterns.ts'
 import type { Actor } from '../../lib/actor.ts'
 import { newId } from '../../lib/id.ts'
 import type { Outbound } from '../../lib/outbound.ts'
 import type { Precondition } from '../../lib/precondition.ts'
-import type { ProblemFault } from '../../lib/problem.ts'
 import { Conflict, faultyFields, NotFound } from '../../lib/problems.ts'
 import type { Vault } from '../../lib/vault.ts'
 import type { Reach } from './access.ts'
@@ -70,13 +69,9 @@ export async function createWebhook(
 }
 
 async function demandSound(outbound: Outbound, { url, types = [] }: WebhookChanges) {
-  const unknown = [...types.entries()].filter(([, pattern]) => !isKnownPattern(pattern))
-  const faults: ProblemFault[] = unknown.map(([index]) => ({
-    in: 'body',
-    pointer: `/types/${index}`,
-    code: 'unknown_type',
-    message: 'must be a type of events that there is',
-  }))
+  const faults = types.flatMap((pattern, index) =>
+    patternFaults(pattern, { in: 'body', pointer: `/types/${index}` }),
+  )
   const refusal = url === undefined ? undefined : await outbound.refusal(url)
   if (refusal !== undefined) {
     faults.push({ in: 'body', pointer: '/url', code: 'target', message: refusal })

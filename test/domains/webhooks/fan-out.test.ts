@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { test } from 'tap'
 import { inTransaction } from '../../../src/db/transaction.ts'
-import { fanOut } from '../../../src/domains/webhooks/delivery/fan-out.ts'
+import { createReader, fanOut, suitable } from '../../../src/domains/webhooks/delivery/fan-out.ts'
 import { eventReaders } from '../../../src/events/tables.ts'
 import { eventsAreFinal, serverUrl } from '../../database.ts'
 import { deliveriesOf } from './calls.ts'
@@ -43,6 +43,44 @@ test('a failure while they are noted leaves nothing half done', async t => {
   t.equal(await fanOut(db), 3)
   t.equal((await deliveriesOf(app, webhook.id)).length, 3)
   t.equal(await fanOut(db), 0)
+})
+
+test('more than a statement can note is noted in smaller portions', async t => {
+  const { app, db, owner, webhook } = await waiting(t, 0)
+  // In the place of a statement timeout, which both databases do not have.
+  await db.execute(sql`
+    create function refuse_many() returns trigger language plpgsql as $$
+    begin if (select count(*) from noted) > 3 then raise 'too many'; end if; return null; end $$`)
+  await db.execute(sql`
+    create trigger refuse_many after insert on webhook_deliveries referencing new table as noted
+    for each statement execute function refuse_many()`)
+  await happen(db, owner.id, 40)
+  await eventsAreFinal(db)
+  const readOn = createReader(db)
+  let failures = 0
+  for (let some = true; some && failures < 100; ) {
+    try {
+      some = (await readOn()).some
+    } catch {
+      failures++
+    }
+  }
+  t.equal((await deliveriesOf(app, webhook.id)).length, 40)
+})
+
+test('as many events are read at once as do not take long', async t => {
+  const cases: [...Parameters<typeof suitable>, expected: number, why: string][] = [
+    [500, 500, 20, 500, 'never more than there may be'],
+    [500, 500, 200, 250, 'in half the time, half of them'],
+    [500, 10, 1_000, 1, 'what took long is what there was'],
+    [1, 1, 9_000, 1, 'at least one'],
+    [4, 4, 20, 8, 'twice as many after few'],
+    [4, 3, 20, 4, 'no more are needed'],
+    [4, 0, 5_000, 4, 'nothing was read'],
+  ]
+  for (const [asked, count, took_ms, expected, why] of cases) {
+    t.equal(suitable(asked, count, took_ms), expected, why)
+  }
 })
 
 // Two transactions at once need two connections.

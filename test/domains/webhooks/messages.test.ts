@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { eq } from 'drizzle-orm'
 import { Webhook as Verifier } from 'standardwebhooks'
 import { type Test, test } from 'tap'
@@ -242,19 +244,42 @@ test('a ping is sent once, and tells of nothing but the webhook', async t => {
   t.match(message, { id: answer.json().id, headers: { 'x-request-id': 'p-1' } })
 })
 
+/** An event whose title has so many characters, by its owner. */
+async function happenAtLength({ database: { db } }: App, owner_id: string, length: number) {
+  const actor = {
+    type: 'user' as const,
+    id: owner_id,
+    origin: { request_id: null, ip: null, user_agent: null },
+  }
+  const after = { title: 'x'.repeat(length) }
+  await inTransaction(db, tx => record(tx, actor, itemCreated, { subject_id: newId(), owner_id, after }))
+  return after
+}
+
 test('an event of half a megabyte arrives whole', async t => {
   const app = await open(t)
   deliver(t, app.database)
   const { receiver, owner, webhook } = await aTarget(t, app)
-  const actor = {
-    type: 'user' as const,
-    id: owner.id,
-    origin: { request_id: null, ip: null, user_agent: null },
-  }
-  const after = { title: 'x'.repeat(500_000) }
-  await inTransaction(app.database.db, tx =>
-    record(tx, actor, itemCreated, { subject_id: newId(), owner_id: owner.id, after }),
-  )
+  const after = await happenAtLength(app, owner.id, 500_000)
   const [message] = (await receiver.arrived(1)) as [Received]
   t.match(verify(webhook.secret, message), { data: { changes: { title: [null, after.title] } } })
 })
+
+test('who takes long over large events does not fill the memory of objects', async t => {
+  const app = await open(t)
+  deliver(t, app.database)
+  const { receiver, owner } = await aTarget(t, app, () => {})
+  for (let count = 1; count < 20; count++) await aWebhook(app, owner.headers, { url: receiver.url })
+  const before = heapUsed()
+  await happenAtLength(app, owner.id, 1_000_000)
+  await receiver.arrived(20)
+  receiver.received.length = 0
+  const grown = Math.round((heapUsed() - before) / 1e6)
+  t.ok(grown < 10, `${grown} MB`)
+})
+
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  return process.memoryUsage().heapUsed
+}

@@ -4,13 +4,13 @@ import type { Config } from '../../../config.ts'
 import { inTransaction } from '../../../db/transaction.ts'
 import type { Database } from '../../../db/types.ts'
 import { systemActor } from '../../../lib/actor.ts'
-import { type Attempt, createOutbound, type OutboundOptions } from '../../../lib/outbound.ts'
+import { type Attempt, createOutbound, type Message, type OutboundOptions } from '../../../lib/outbound.ts'
 import { repeat } from '../../../lib/repeat.ts'
 import { createTurns } from '../../../lib/turns.ts'
 import { createMailer } from '../../../mail/mailer.ts'
 import { disableWebhook } from '../disabling.ts'
 import { vaultOf } from '../secrets.ts'
-import { EVENTS_AT_ONCE, fanOut } from './fan-out.ts'
+import { createReader } from './fan-out.ts'
 import {
   type ClaimedWebhook,
   claimWebhooks,
@@ -42,6 +42,10 @@ const TURN_MS = 5_000
 
 /** Of the connections to the database, which requests need as well. */
 const STATEMENTS_AT_ONCE = 3
+
+interface Prepared extends Pick<DueDelivery, 'id' | 'webhook_id' | 'type' | 'tries' | 'request_id' | 'url'> {
+  message: Message | string
+}
 
 /** What is being sent to one webhook. */
 interface Lane {
@@ -84,6 +88,7 @@ export function startDeliverer(
   })
   const lanes = new Map<string, Lane>()
   const statements = createTurns(STATEMENTS_AT_ONCE)
+  const readOn = createReader(db)
   const stopping = new AbortController()
   const cutting = new AbortController()
   let firstLook = true
@@ -107,9 +112,9 @@ export function startDeliverer(
   }
 
   async function read() {
-    const count = await fanOut(db)
-    if (count > 0) claiming.soon()
-    if (count === EVENTS_AT_ONCE) reading.soon()
+    const { some, more } = await readOn()
+    if (some) claiming.soon()
+    if (more) reading.soon()
   }
 
   async function claim() {
@@ -144,7 +149,7 @@ export function startDeliverer(
     const until = performance.now() + TURN_MS
     try {
       while (!stopping.signal.aborted && performance.now() < until) {
-        const delivery = await statements.run(() => nextDelivery(db, holder, webhook_id))
+        const delivery = await prepareNext(webhook_id)
         if (delivery === undefined || !(await deliver(delivery))) break
       }
       await statements.run(() => releaseWebhook(db, holder, webhook_id))
@@ -156,11 +161,32 @@ export function startDeliverer(
     }
   }
 
+  /** Of the event, which may have megabytes, nothing but the bytes to be sent is held while a receiver takes its time. */
+  async function prepareNext(webhook_id: string): Promise<Prepared | undefined> {
+    const delivery = await statements.run(() => nextDelivery(db, holder, webhook_id))
+    if (delivery === undefined) return undefined
+    const { id, type, tries, request_id, url } = delivery
+    return { id, webhook_id, type, tries, request_id, url, message: messageFor(delivery) }
+  }
+
+  /** Or why there is none. */
+  function messageFor(delivery: DueDelivery): Message | string {
+    const [current, previous] = [delivery.secret, delivery.previous_secret].map(
+      sealed => sealed && vault.openIfPossible(sealed),
+    )
+    if (!current) return 'The secret cannot be read any more: rotate it.'
+    const message = messageOf(delivery, previous ? [current, previous] : [current])
+    return message ?? 'The event is not kept any more, or is not yours to see.'
+  }
+
   /** Whether the receiver took it. */
-  async function deliver(delivery: DueDelivery): Promise<boolean> {
-    const { id, webhook_id, type, tries, request_id } = delivery
+  async function deliver(delivery: Prepared): Promise<boolean> {
+    const { id, webhook_id, type, tries, request_id, url, message } = delivery
     const attempted_at = new Date().toISOString()
-    const attempt = await post(delivery)
+    const attempt =
+      typeof message === 'string'
+        ? unsent(message)
+        : await outbound.post(url, message, { time_ms: time_limit_ms, signal: cutting.signal })
     // What was cut off is as good as never begun; what was answered just in time counts.
     if (cutting.signal.aborted && attempt.status === null) return false
     const verdict = verdictOn(attempt, tries, type === PING)
@@ -175,18 +201,7 @@ export function startDeliverer(
     return error === null
   }
 
-  async function post(delivery: DueDelivery): Promise<Attempt> {
-    const { secret, previous_secret, url } = delivery
-    const [current, previous] = [secret, previous_secret].map(
-      sealed => sealed && vault.openIfPossible(sealed),
-    )
-    if (!current) return unsent('The secret cannot be read any more: rotate it.')
-    const message = messageOf(delivery, previous ? [current, previous] : [current])
-    if (message === undefined) return unsent('The event is not kept any more, or is not yours to see.')
-    return outbound.post(url, message, { time_ms: time_limit_ms, signal: cutting.signal })
-  }
-
-  async function store(delivery: DueDelivery, outcome: Parameters<typeof storeOutcome>[3], gone: boolean) {
+  async function store(delivery: Prepared, outcome: Parameters<typeof storeOutcome>[3], gone: boolean) {
     const { webhook_id, request_id } = delivery
     if (outcome.status === 'succeeded') {
       await storeOutcome(db, holder, delivery, outcome)

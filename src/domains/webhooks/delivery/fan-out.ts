@@ -2,16 +2,44 @@ import { executePrepared } from '../../../db/raw.ts'
 import type { Db } from '../../../db/types.ts'
 import { WOKEN } from '../waking.ts'
 
-/** As many as take some ten milliseconds. */
-export const EVENTS_AT_ONCE = 500
+const MOST_AT_ONCE = 500
+
+/** So long the embedded database has time for nothing else, and the place stays locked. */
+const LONG_MS = 100
+
+/** Notes the next events; tells whether any were, and whether there may be more. */
+export type ReadOn = () => Promise<{ some: boolean; more: boolean }>
+
+/**
+ * Reads as many events at once as do not take long. Where thousands of webhooks hear of everything, five hundred would run
+ * into the statement timeout each time, and nobody would be told of anything any more; a quarter of them may not, nor a
+ * quarter of those.
+ */
+export function createReader(db: Db): ReadOn {
+  let at_once = MOST_AT_ONCE
+  return async () => {
+    const asked = at_once
+    at_once = Math.ceil(asked / 4)
+    const began = performance.now()
+    const count = await fanOut(db, asked)
+    at_once = suitable(asked, count, performance.now() - began)
+    return { some: count > 0, more: count === asked }
+  }
+}
+
+/** How many to read after `count` of those that were asked for took so long. */
+export function suitable(asked: number, count: number, took_ms: number): number {
+  if (count > 0 && took_ms > LONG_MS) return Math.ceil((count * LONG_MS) / took_ms)
+  return count === asked ? Math.min(asked * 2, MOST_AT_ONCE) : asked
+}
 
 /**
  * Reads the next events in their order, and notes for each which webhooks are to hear of it: in one statement, so that
  * nothing is skipped or noted twice whenever a process dies. One process at a time does so; others find the place locked
  * and have nothing to do. Returns how many events were read.
  */
-export async function fanOut(db: Db): Promise<number> {
-  const [row] = await executePrepared(db, FAN_OUT, [EVENTS_AT_ONCE])
+export async function fanOut(db: Db, at_once = MOST_AT_ONCE): Promise<number> {
+  const [row] = await executePrepared(db, FAN_OUT, [at_once])
   return Number(row?.count)
 }
 

@@ -1,13 +1,9 @@
+import type { Message } from '../../../lib/outbound.ts'
 import { packageVersion } from '../../../lib/package.ts'
 import { signatures } from '../secrets.ts'
 import type { DueDelivery } from './leases.ts'
 
 export const PING = 'webhook.ping'
-
-interface Message {
-  headers: Record<string, string>
-  body: string
-}
 
 /** By Standard Webhooks: the id is the same at each attempt, the time is that of the attempt. */
 export function messageOf(delivery: DueDelivery, secrets: readonly string[]): Message | undefined {
@@ -15,7 +11,7 @@ export function messageOf(delivery: DueDelivery, secrets: readonly string[]): Me
   if (data === undefined) return undefined
   const { id, type, request_id } = delivery
   const occurred = delivery.event?.created_at ?? delivery.created_at
-  const body = JSON.stringify({ type, timestamp: occurred.toISOString(), data })
+  const body = Buffer.from(JSON.stringify({ type, timestamp: occurred.toISOString(), data }))
   const timestamp = Math.floor(Date.now() / 1000)
   return {
     body,

@@ -4,7 +4,7 @@ import { RateLimited, Unavailable } from '../../lib/problems.ts'
 const MOST_STREAMS = 5_000
 
 /** How many streams are open, of each user and of all. */
-export function createPlaces(per_user: number, at_all = MOST_STREAMS) {
+export function createSeats(per_user: number, at_all = MOST_STREAMS) {
   const taken = new Map<string, number>()
   let total = 0
 
@@ -12,7 +12,7 @@ export function createPlaces(per_user: number, at_all = MOST_STREAMS) {
     get total() {
       return total
     },
-    /** Returns what gives the place back, once, however often it is called. */
+    /** Returns what gives the seat back, once, however often it is called. */
     take(user_id: string): () => void {
       const own = taken.get(user_id) ?? 0
       if (own >= per_user)

@@ -1,0 +1,1 @@
+CREATE INDEX "events_by_owner_in_order" ON "events" USING btree ("owner_id","transaction_id","id");
