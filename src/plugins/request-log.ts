@@ -10,7 +10,10 @@ export class RequestLog extends LogController {
     super({ requestIdLogLabel: 'request_id' })
   }
 
-  override incomingRequest() {}
+  /** A socket that was asked once remembers who it was, when it is closed: then nobody could tell any more. */
+  override incomingRequest({ socket }: FastifyRequest) {
+    void socket.remoteAddress
+  }
 
   /** A stream that is broken off never completes: most live streams end so, because the client goes away. */
   override streamError(

@@ -131,6 +131,10 @@ test('streams that wait behind another one on their connection end with it', asy
     ({ operation_id, status }) => operation_id === 'streamEvents' && status === 200,
   )
   t.equal(ended.length, 3, 'a line each')
+  t.ok(
+    ended.every(({ ip }) => ip === '127.0.0.1'),
+    'of whoever it was',
+  )
 })
 
 test('a process that ends sends its clients away at once, and takes no new ones', async t => {
