@@ -19,7 +19,7 @@ function outbound(t: Test, options: Partial<OutboundOptions> = {}) {
     const { headers = {}, signal } = rest
     return made.post(
       url,
-      { headers, body: Buffer.from(body) },
+      { headers, body: typeof body === 'string' ? Buffer.from(body) : body },
       signal === undefined ? { time_ms } : { time_ms, signal },
     )
   }

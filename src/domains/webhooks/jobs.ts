@@ -33,14 +33,15 @@ export const expireDeliveries = defineJob({
     for await (const webhook of allWebhooks(db)) {
       do signal.throwIfAborted()
       while ((await removeDeliveries(db, webhook, limit)) === AT_ONCE)
-      if (webhook.deleted) await removeWebhook(db, webhook.id)
+      await removeIfDeleted(db, webhook.id)
     }
   },
 })
 
 interface KnownWebhook {
   id: string
-  deleted: boolean
+  /** Nobody looks at what was sent to it any more. */
+  deserted: boolean
 }
 
 async function* allWebhooks(db: Db): AsyncGenerator<KnownWebhook> {
@@ -54,12 +55,16 @@ async function* allWebhooks(db: Db): AsyncGenerator<KnownWebhook> {
 }
 
 const NEXT = `
-  select id, deleted_at is not null as deleted from webhooks
-  where $1::uuid is null or id > $1::uuid order by id limit $2::int`
+  select webhooks.id, webhooks.deleted_at is not null or users.deleted_at is not null as deserted
+  from webhooks join users on users.id = user_id
+  where $1::uuid is null or webhooks.id > $1::uuid order by webhooks.id limit $2::int`
 
-/** Of a webhook that is deleted, all of them, in portions: together they may take longer than a statement is allowed. */
-async function removeDeliveries(db: Db, { id, deleted }: KnownWebhook, before: Date): Promise<number> {
-  return (await executePrepared(db, REMOVE, [id, deleted, firstIdAt(before), before, AT_ONCE])).length
+/**
+ * Of a webhook that is deleted, as of one whose owner is, all of them, in portions: together they may take longer than a
+ * statement is allowed, and the removal of the user, which takes them along, is one.
+ */
+async function removeDeliveries(db: Db, { id, deserted }: KnownWebhook, before: Date): Promise<number> {
+  return (await executePrepared(db, REMOVE, [id, deserted, firstIdAt(before), before, AT_ONCE])).length
 }
 
 const REMOVE = `
@@ -68,10 +73,12 @@ const REMOVE = `
     select id from webhook_deliveries
     where webhook_id = $1::uuid
       -- The id tells the age of the event, which may have been sent again since.
-      and ($2::boolean or id < $3::uuid and created_at < $4::timestamptz and status <> 'pending')
+      and ($2::boolean or id < $3::uuid and created_at < $4::timestamptz
+        -- What waits so long for its webhook to be enabled, or its owner to be back, has been waited for long enough.
+        and coalesce(next_attempt_at < $4::timestamptz, true))
     order by id limit $5::int
   ))
   returning id`
 
-const removeWebhook = (db: Db, id: string) =>
+const removeIfDeleted = (db: Db, id: string) =>
   executePrepared(db, 'delete from webhooks where id = $1::uuid and deleted_at is not null', [id])

@@ -172,10 +172,13 @@ export async function updateWebhook(
   })
 }
 
-/** What waited for a receiver that has been mended, or moved, is sent now and not in a day. Before the webhook itself is locked, as elsewhere. */
+/**
+ * What has been tried in vain at a receiver that has been mended, or moved, is sent now and not in a day: first of all that
+ * waits, as it came first. Before the webhook itself is locked, as elsewhere.
+ */
 const BEGIN_ANEW = `
-  update webhook_deliveries set tries = 0, next_attempt_at = now()
-  where webhook_id = $1::uuid and status = 'pending' and exists (
+  update webhook_deliveries set tries = 0, next_attempt_at = created_at
+  where webhook_id = $1::uuid and status = 'pending' and tries > 0 and exists (
     select from webhooks
     where id = $1::uuid and user_id = $2::uuid and deleted_at is null
       and (url <> $3::text or $4::boolean and not enabled)

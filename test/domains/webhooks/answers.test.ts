@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { firstRow } from '../../../src/db/rows.ts'
 import { aUser } from '../../helper.ts'
 import { anItem } from '../items/calls.ts'
-import { aWebhook, eventsAbout, rowOf, send } from './calls.ts'
+import { aWebhook, eventsAbout, eventTypes, rowOf, send } from './calls.ts'
 import { ago, aTarget, attempted, change, deliver, happen, open, outcomeOf, until } from './delivering.ts'
 import { type Answer, answerWith, aReceiver } from './receiver.ts'
 
@@ -107,6 +107,19 @@ for (const [status, header, least, most] of [
     t.equal(receiver.received.length, 2)
   })
 }
+
+test('who answers 410 to what was deleted meanwhile has nothing disabled', async t => {
+  const app = await open(t)
+  const { lines } = deliver(t, app.database)
+  const { webhook, owner } = await aTarget(t, app, async (request, response) => {
+    await send(app, 'DELETE', `/${webhook.id}`, owner.headers)
+    answerWith(410)(request, response)
+  })
+  await happen(app.database.db, owner.id)
+  t.match(await attempted(app, webhook), { status: 'failed', last: { response_status: 410 } })
+  t.strictSame(await eventTypes(app, webhook.id), ['webhook.created', 'webhook.deleted'])
+  t.notOk(lines().some(({ msg }) => msg.includes('interrupted')))
+})
 
 test('what comes while a receiver is asking for silence waits, too', async t => {
   const app = await open(t)

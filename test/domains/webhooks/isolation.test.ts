@@ -1,8 +1,9 @@
+import type { ServerResponse } from 'node:http'
 import { test } from 'tap'
 import type { App } from '../../../src/app.ts'
 import { webhooks } from '../../../src/domains/webhooks/tables.ts'
 import { aUser } from '../../helper.ts'
-import { rowOf } from './calls.ts'
+import { aWebhook, rowOf } from './calls.ts'
 import { ago, aTarget, deliver, happen, happenOnce, open } from './delivering.ts'
 import { aReceiver } from './receiver.ts'
 
@@ -63,3 +64,24 @@ for (const [size, what, fields] of [
     t.ok(hanging.received.length <= 250, 'those that fail have their share and no more')
   })
 }
+
+test('of what is large, no more is on its way at once than memory has room for', async t => {
+  const app = await open(t)
+  let waiting = 0
+  let most = 0
+  const responses: ServerResponse[] = []
+  const receiver = await aReceiver(t, (_request, response) => {
+    most = Math.max(most, ++waiting)
+    responses.push(response)
+  })
+  const owner = await aUser(app)
+  for (let count = 0; count < 3; count++) await aWebhook(app, owner.headers, { url: receiver.url })
+  deliver(t, app.database, { most_large_bytes: 150_000 })
+  await happenOnce(app.database.db, owner.id, 'x'.repeat(100_000))
+  for (let count = 1; count <= 3; count++) {
+    await receiver.arrived(count)
+    waiting--
+    responses.pop()?.writeHead(204).end()
+  }
+  t.equal(most, 1)
+})

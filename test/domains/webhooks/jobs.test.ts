@@ -1,9 +1,10 @@
 import { eq, sql } from 'drizzle-orm'
 import { test } from 'tap'
+import { users } from '../../../src/accounts/tables.ts'
 import type { App } from '../../../src/app.ts'
 import { expireDeliveries, resealWebhookSecrets } from '../../../src/domains/webhooks/jobs.ts'
 import { SECRETS_PURPOSE } from '../../../src/domains/webhooks/secrets.ts'
-import { webhooks } from '../../../src/domains/webhooks/tables.ts'
+import { webhookDeliveries, webhooks } from '../../../src/domains/webhooks/tables.ts'
 import type { Job, JobContext } from '../../../src/jobs/job.ts'
 import { systemActor } from '../../../src/lib/actor.ts'
 import { firstIdAt, newId } from '../../../src/lib/id.ts'
@@ -49,6 +50,11 @@ test('what came of deliveries is kept for thirty days, and what is still to be s
   await add('succeeded', sent(30.01))
   await add('failed', sent(30.01))
   await add('failed', sent(400))
+  const [waiting = ''] = await withDeliveries(app, webhook.id, ['pending'], sent(60))
+  await app.database.db
+    .update(webhookDeliveries)
+    .set({ next_attempt_at: ago(31) })
+    .where(eq(webhookDeliveries.id, waiting))
   const kept = [
     await add('pending', sent(400)),
     await add('succeeded', sent(29.99)),
@@ -61,6 +67,23 @@ test('what came of deliveries is kept for thirty days, and what is still to be s
   const left = (await deliveriesOf(app, webhook.id)).map(({ id }) => id)
   t.strictSame(left, kept.toSorted())
   t.match(await rowOf(app, webhook.id), { enabled: true, version: 1 })
+})
+
+test('of a deleted user nothing is left that the removal of the user would take long for', async t => {
+  const app = await open(t)
+  const { db } = app.database
+  const owner = await aUser(app)
+  const { webhook } = await aWebhook(app, owner.headers)
+  await withDeliveries(app, webhook.id, ['pending', 'succeeded', 'failed'])
+  await run(app, expireDeliveries)
+  t.equal((await deliveriesOf(app, webhook.id)).length, 3)
+  await db
+    .update(users)
+    .set({ deleted_at: ago(0.5) })
+    .where(eq(users.id, owner.id))
+  await run(app, expireDeliveries)
+  t.equal((await deliveriesOf(app, webhook.id)).length, 0)
+  t.equal(await db.$count(webhooks, eq(webhooks.id, webhook.id)), 1, 'which is there for who is restored')
 })
 
 test('a deleted webhook goes with all that was sent to it, in portions, and no other', async t => {

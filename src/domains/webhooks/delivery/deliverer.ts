@@ -40,6 +40,13 @@ const MOST_FAILING = 250
 /** Then it is somebody else's turn. */
 const TURN_MS = 5_000
 
+/** How long a receiver is left alone that has failed, whatever else waits for it. */
+const REST_MS = 1_000
+
+/** An event may have some megabytes, and a receiver a quarter of a minute: so much of it is on its way at once. */
+const MOST_LARGE_BYTES = 64 * 1024 * 1024
+const LARGE_BYTES = 64 * 1024
+
 /** Of the connections to the database, which requests need as well. */
 const STATEMENTS_AT_ONCE = 3
 
@@ -62,6 +69,7 @@ interface Surroundings {
 /** What tests want otherwise. */
 interface Settings {
   time_limit_ms?: number
+  most_large_bytes?: number
   resolve?: OutboundOptions['resolve']
 }
 
@@ -76,7 +84,7 @@ export interface Deliverer {
  */
 export function startDeliverer(
   { config, database, logger }: Surroundings,
-  { time_limit_ms = TIME_LIMIT_MS, resolve }: Settings = {},
+  { time_limit_ms = TIME_LIMIT_MS, most_large_bytes = MOST_LARGE_BYTES, resolve }: Settings = {},
 ): Deliverer {
   const { db } = database
   const holder = { lease: randomUUID(), lease_ms: LEASE_MS }
@@ -92,6 +100,7 @@ export function startDeliverer(
   const stopping = new AbortController()
   const cutting = new AbortController()
   let firstLook = true
+  let largeBytes = 0
 
   const every = (every_ms: number, failure: string, work: () => Promise<unknown>) =>
     repeat(work, { every_ms, logger, failure })
@@ -147,17 +156,32 @@ export function startDeliverer(
   /** Sends to one webhook what is due, one after the other, until there is no more, something fails, or its turn is over. */
   async function runLane(webhook_id: string) {
     const until = performance.now() + TURN_MS
+    let rest_ms = 0
     try {
-      while (!stopping.signal.aborted && performance.now() < until) {
+      while (rest_ms === 0 && !stopping.signal.aborted && performance.now() < until) {
         const delivery = await prepareNext(webhook_id)
-        if (delivery === undefined || !(await deliver(delivery))) break
+        if (delivery === undefined) break
+        if (!(await deliverIfRoom(delivery))) rest_ms = REST_MS
       }
-      await statements.run(() => releaseWebhook(db, holder, webhook_id))
+      await statements.run(() => releaseWebhook(db, holder, webhook_id, rest_ms))
     } catch (error) {
       logger.warn(
         { err: error, webhook_id },
         'sending to a webhook was interrupted; it goes on when its lease is over',
       )
+    }
+  }
+
+  /** What is large goes back, as if it had not been its turn, while too much of the kind is on its way. */
+  async function deliverIfRoom(delivery: Prepared): Promise<boolean> {
+    const { message } = delivery
+    const bytes = typeof message !== 'string' && message.body.length > LARGE_BYTES ? message.body.length : 0
+    if (bytes > 0 && largeBytes > 0 && largeBytes + bytes > most_large_bytes) return false
+    largeBytes += bytes
+    try {
+      return await deliver(delivery)
+    } finally {
+      largeBytes -= bytes
     }
   }
 

@@ -70,14 +70,14 @@ const RENEW = `
  * Gives a webhook back. What was added to it meanwhile has set `due_at`. What waits already is due from now on, not since
  * when it came: the webhook stands behind the others that are due, however long its queue is.
  */
-export async function releaseWebhook(db: Db, { lease }: Holder, id: string) {
-  await executePrepared(db, RELEASE, [lease, id])
+export async function releaseWebhook(db: Db, { lease }: Holder, id: string, rest_ms = 0) {
+  await executePrepared(db, RELEASE, [lease, id, rest_ms])
 }
 
 const RELEASE = `
   update webhooks
   set lease = null, leased_until = null, due_at = (
-    select greatest(first, paused_until, now()) from (
+    select greatest(first, paused_until, now() + $3::int * interval '1 ms') from (
       select least(due_at, (
         select next_attempt_at from webhook_deliveries
         where webhook_id = $2::uuid and status = 'pending' order by next_attempt_at limit 1
@@ -236,7 +236,8 @@ const STORE = `
   update webhooks
   set failing_since = case when $4::text <> 'succeeded' then coalesce(failing_since, now()) end,
     paused_until = now() + $7::float8 * interval '1 s'
-  where id = $2::uuid and lease = $1::uuid and ($4::text <> 'succeeded' or failing_since is not null)
+  where id = $2::uuid and lease = $1::uuid and deleted_at is null
+    and ($4::text <> 'succeeded' or failing_since is not null)
     -- First the delivery, as whoever has it sent again does, or each of the two could wait for what the other has locked.
     and (select count(*) from stored) >= 0
   returning coalesce(failing_since <= now() - ${FAILING_FOR}, false) as for_too_long`
