@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { packageRoot } from '../src/lib/package.ts'
-import { nodeArguments } from './built.ts'
 
 export interface Process {
   child: ChildProcess
@@ -20,6 +20,12 @@ const inherited = Object.fromEntries(
     ([name]) => /^(PATH|HOME|TMPDIR|NODE_|TAP|_TAP)/.test(name) && name !== 'NODE_ENV',
   ),
 )
+
+/** Node runs our entries as it runs this file: from TypeScript or from what was made of it, with the same options. */
+function nodeArguments(script: string): string[] {
+  const made = join('.test', script.replace(/\.ts$/, '.js'))
+  return [...process.execArgv, join(packageRoot, import.meta.url.endsWith('.ts') ? script : made)]
+}
 
 /** Runs one of our entries, named as in the sources. It is killed when the test ends, if it still runs. */
 export function run(

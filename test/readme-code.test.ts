@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { transformSync } from 'esbuild'
 import { type Test, test } from 'tap'
 import { newSecret, signatures } from '../src/domains/webhooks/secrets.ts'
 import { newId } from '../src/lib/id.ts'
@@ -55,8 +56,8 @@ const cases: Case[] = [
 ]
 
 function moduleOf(t: Test, name: string) {
-  const file = join(temporaryDirectory(t), 'module.ts')
-  writeFileSync(file, block(name))
+  const file = join(temporaryDirectory(t), 'module.mjs')
+  writeFileSync(file, transformSync(block(name), { loader: 'ts' }).code)
   return import(pathToFileURL(file).href)
 }
 

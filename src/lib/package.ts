@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-// src/lib and dist/lib are equally deep, so this holds for both.
-const root = new URL('../../', import.meta.url)
+// This runs from src/lib, from dist/lib, and in the tests from .test/src/lib.
+let root = new URL('../../', import.meta.url)
+if (!existsSync(new URL('package.json', root))) root = new URL('../', root)
 
 export const packageRoot = fileURLToPath(root)
 

@@ -1,10 +1,8 @@
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { basename, extname } from 'node:path'
 import type { Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { test } from 'tap'
-import { packageRoot } from '../../src/lib/package.ts'
 import { render } from '../../src/mail/render.ts'
 import type { Template } from '../../src/mail/template.ts'
 import { accountLockedMail } from '../../src/mail/templates/account-locked.ts'
@@ -216,13 +214,13 @@ test('a time that is none makes no mail', t => {
 })
 
 test('every template is listed', async t => {
-  const directory = join(packageRoot, 'src/mail/templates')
+  const directory = new URL('../../src/mail/templates/', import.meta.url)
   const found: string[] = []
-  for (const file of readdirSync(directory)) {
-    const module = await import(pathToFileURL(join(directory, file)).href)
+  for (const file of readdirSync(directory).filter(name => /\.[jt]s$/.test(name))) {
+    const module = await import(new URL(file, directory).href)
     for (const template of Object.values(module).filter(isTemplate)) {
       t.equal(findTemplate(template.name), template, template.name)
-      t.equal(`${template.name}.ts`, file)
+      t.equal(template.name, basename(file, extname(file)))
       found.push(template.name)
     }
   }
