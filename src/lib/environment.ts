@@ -188,7 +188,7 @@ export const Environment = Type.Object({
   EVENT_STREAMS_PER_USER: Type.Integer({
     default: 10,
     minimum: 1,
-    maximum: 100_000,
+    maximum: 5_000,
     description: 'Live streams of events that one user may have open in one process',
   }),
   MAIL_SERVER: Type.Optional(Type.String({ minLength: 1, description: 'SMTP host that sends the mail' })),

@@ -1,5 +1,6 @@
 import { and, desc, eq, gte, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
 import type { PgSelect } from 'drizzle-orm/pg-core'
+import { momentOf } from '../../db/moments.ts'
 import { boundedTotal, countAlone, isAfter, sortedBy, withTotal } from '../../db/paging.ts'
 import { executePrepared } from '../../db/raw.ts'
 import { contains } from '../../db/search.ts'
@@ -176,14 +177,13 @@ const FIND = `
   select ${ITEM_COLUMNS} from items as subject
   where id = $1::uuid and ($2::uuid is null or user_id = $2::uuid) and deleted_at is null`
 
-/** One driver hands over moments as text, the other as dates. */
 export const itemOf = ({
   deleted_at: _deleted,
   created_at,
   updated_at,
   ...row
 }: Record<string, unknown>): Item =>
-  ({ ...row, created_at: new Date(created_at as string), updated_at: new Date(updated_at as string) }) as Item
+  ({ ...row, created_at: momentOf(created_at), updated_at: momentOf(updated_at) }) as Item
 
 export async function countItems(db: Db, user_id: string): Promise<ItemStats> {
   const [row] = await executePrepared(db, STATS, [user_id])

@@ -1,5 +1,6 @@
 import { and, eq, getTableColumns, isNull, or, type SQL, sql } from 'drizzle-orm'
 import { users } from '../../accounts/tables.ts'
+import { momentOf } from '../../db/moments.ts'
 import { boundedTotal, countAlone, isAfter, sortedBy, withTotal } from '../../db/paging.ts'
 import { executePrepared } from '../../db/raw.ts'
 import { contains } from '../../db/search.ts'
@@ -79,7 +80,6 @@ export const POST_COLUMNS = [
 
 const FIND = `select ${POST_COLUMNS} from posts as subject where id = $1::uuid and deleted_at is null`
 
-/** One driver hands over moments as text, the other as dates. */
 export const postOf = ({
   author_id: _author,
   deleted_at: _deleted,
@@ -87,7 +87,7 @@ export const postOf = ({
   updated_at,
   ...row
 }: Record<string, unknown>): Post =>
-  ({ ...row, created_at: new Date(created_at as string), updated_at: new Date(updated_at as string) }) as Post
+  ({ ...row, created_at: momentOf(created_at), updated_at: momentOf(updated_at) }) as Post
 
 const newestFirst = { column: posts.created_at, id: posts.id, direction: 'desc' } as const
 

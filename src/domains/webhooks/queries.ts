@@ -1,4 +1,5 @@
 import { and, desc, eq, isNull, lt, type SQL, sql } from 'drizzle-orm'
+import { momentOf } from '../../db/moments.ts'
 import { isAfter, sortedBy, totalOf, withTotal } from '../../db/paging.ts'
 import { allRows } from '../../db/rows.ts'
 import type { Db } from '../../db/types.ts'
@@ -86,8 +87,7 @@ export async function listHealth(db: Db, user_id: string): Promise<WebhookHealth
       select id, url, enabled, disabled_reason, failing_since, ${count('pending')} as pending, ${count('failed')} as failed
       from webhooks where user_id = ${user_id} and deleted_at is null order by id`,
   )
-  // One driver hands over moments as text, the other as dates.
-  return rows.map(row => ({ ...row, failing_since: row.failing_since && new Date(row.failing_since) }))
+  return rows.map(row => ({ ...row, failing_since: row.failing_since && momentOf(row.failing_since) }))
 }
 
 /** What a query selects to answer with `WebhookDelivery`. */

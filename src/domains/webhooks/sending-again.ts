@@ -1,3 +1,4 @@
+import { momentOf } from '../../db/moments.ts'
 import { executePrepared, type Row } from '../../db/raw.ts'
 import { inTransaction, writeInOneStatement } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
@@ -78,13 +79,12 @@ const REPLAY_ONE = `
 function deliveryOf(rows: Row[]): WebhookDelivery {
   const { enabled: _enabled, ...row } = demandEnabled(rows)
   if (row.id === null) throw noSuchDelivery()
-  // One driver hands over moments as text, the other as dates.
-  const { next_attempt_at, created_at } = row as Record<string, string>
+  const { next_attempt_at, created_at } = row
   return {
     ...row,
-    next_attempt_at: new Date(next_attempt_at as string),
-    created_at: new Date(created_at as string),
-  } as WebhookDelivery
+    next_attempt_at: momentOf(next_attempt_at),
+    created_at: momentOf(created_at),
+  } as unknown as WebhookDelivery
 }
 
 export const noSuchDelivery = () => new NotFound('The webhook has no such delivery.')

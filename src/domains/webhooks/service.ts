@@ -1,4 +1,5 @@
 import { lockUser } from '../../accounts/users.ts'
+import { momentOf } from '../../db/moments.ts'
 import { executePrepared } from '../../db/raw.ts'
 import { inTransaction, writeInOneStatement } from '../../db/transaction.ts'
 import type { Db, Tx } from '../../db/types.ts'
@@ -251,12 +252,11 @@ export async function deleteWebhook(db: Db, actor: Actor, target: WebhookTarget)
 const changed = ([row]: Record<string, unknown>[]): Webhook =>
   webhookOf(demandChanged(row, { missing: noSuchWebhook, foreign: noSuchWebhook }))
 
-/** One driver hands over moments as text, the other as dates. */
 const webhookOf = ({ deleted_at: _deleted, ...row }: Record<string, unknown>): Webhook =>
   ({
     ...row,
     ...Object.fromEntries(
-      MOMENTS.map(column => [column, row[column] === null ? null : new Date(row[column] as string)]),
+      MOMENTS.map(column => [column, row[column] === null ? null : momentOf(row[column])]),
     ),
   }) as Webhook
 

@@ -1,4 +1,5 @@
 import { PLACE_IS_OWN } from '../../../accounts/own-events.ts'
+import { momentOf } from '../../../db/moments.ts'
 import { executePrepared } from '../../../db/raw.ts'
 import type { Db } from '../../../db/types.ts'
 import type { Changes } from '../../../events/tables.ts'
@@ -145,9 +146,9 @@ export async function nextDelivery(
           ip,
           user_agent,
           changes,
-          created_at: new Date(event_created_at),
+          created_at: momentOf(event_created_at),
         }
-  return { ...delivery, webhook_id, created_at: new Date(created_at), event }
+  return { ...delivery, webhook_id, created_at: momentOf(created_at), event }
 }
 
 interface Row extends Omit<DueDelivery, 'created_at' | 'webhook_id' | 'event'> {
