@@ -90,10 +90,10 @@ test('a job runs once, with its payload, on behalf of the request that led to it
   await becomes(database.db, id, ({ state }) => state === 'completed')
   t.equal(runs.length, 1)
   t.match(runs[0], { number: 7, context: { id, attempt: 1, actor: { type: 'system', id: null, origin } } })
-  t.match(
-    lines().find(({ msg }) => msg === 'job done'),
-    { job: job.name, job_id: id, request_id: 'request-1' },
-  )
+  // It is logged once the outcome is written, which others may see before we know.
+  const logged = () => lines().find(({ msg }) => msg === 'job done')
+  while (logged() === undefined) await new Promise(setImmediate)
+  t.match(logged(), { job: job.name, job_id: id, request_id: 'request-1' })
 })
 
 test('a failure is tried again, and then succeeds', async t => {
