@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { ProblemFault } from '../lib/problem.ts'
 import { allEventTypes } from './event-type.ts'
 
-const LONGEST_PATTERN = 100
+export const LONGEST_PATTERN = 100
 
 /** How types begin is written with an asterisk; alone, it stands for all of them. */
 export const TypePattern = Type.String({

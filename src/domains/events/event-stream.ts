@@ -85,7 +85,8 @@ export class EventStream extends Readable {
   }
 
   private write(text: string | Buffer) {
-    const bytes = Buffer.from(text)
+    // An event's bytes are those of all its clients, and are not copied for each.
+    const bytes = typeof text === 'string' ? Buffer.from(text) : text
     for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
       if (!this.push(bytes.subarray(at, at + SLICE_BYTES))) this.fullSince ??= performance.now()
     }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Db } from '../../db/types.ts'
+import { inBatches } from '../../lib/batches.ts'
 import type { SortKey } from '../../lib/paging.ts'
 import { listOwnEvents } from '../audit/public.ts'
 import { selectItems } from '../items/public.ts'
@@ -18,15 +19,15 @@ const SMALL_BATCH = 100
 /** Everything that is held about a user, part by part. A domain that keeps more adds a line. */
 const parts: [type: string, read: (db: Db, user_id: string) => Batches][] = [
   ['user', inOne(selectProfile)],
-  ['session', inBatches(selectSessions)],
+  ['session', byId(selectSessions)],
   ['api_key', inOne(selectApiKeys)],
   ['device', inOne(selectDevices)],
   ['link', inOne(selectLinks)],
-  ['item', inBatches(selectItems, SMALL_BATCH)],
+  ['item', byId(selectItems, SMALL_BATCH)],
   ['post', inSmallBatches(selectPosts)],
   ['webhook', (db, user_id) => readWebhooksOf(db, user_id, SMALL_BATCH)],
   ['webhook_delivery', (db, user_id) => readDeliveriesOf(db, user_id, SMALL_BATCH)],
-  ['event', inBatches((db, user_id, before, limit) => listOwnEvents(db, user_id, { before, limit }))],
+  ['event', byId((db, user_id, before, limit) => listOwnEvents(db, user_id, { before, limit }))],
 ]
 
 /** For what is little enough to be read at once. */
@@ -36,20 +37,12 @@ function inOne(read: (db: Db, user_id: string) => PromiseLike<Row[]>) {
   }
 }
 
-/** For what may be any number; read newest first, each batch from the id on at which the one before ended. */
-function inBatches(
+/** For what may be any number. */
+function byId(
   read: (db: Db, user_id: string, before: string | undefined, limit: number) => PromiseLike<{ id: string }[]>,
   size = BATCH,
 ) {
-  return async function* (db: Db, user_id: string): Batches {
-    let before: string | undefined
-    for (;;) {
-      const batch = await read(db, user_id, before, size)
-      yield batch
-      if (batch.length < size) return
-      before = batch.at(-1)?.id
-    }
-  }
+  return (db: Db, user_id: string): Batches => inBatches(before => read(db, user_id, before, size), size)
 }
 
 /** The same for large rows, in the order of the index that is there for lists: a moment, then the id. */

@@ -3,6 +3,7 @@ import { momentOf } from '../../db/moments.ts'
 import { isAfter, sortedBy, totalOf, withTotal } from '../../db/paging.ts'
 import { allRows } from '../../db/rows.ts'
 import type { Db } from '../../db/types.ts'
+import { inBatches } from '../../lib/batches.ts'
 import type { Found } from '../../lib/paging.ts'
 import type { Reach } from './access.ts'
 import type { sortedWebhooks, Webhook, WebhookDelivery } from './schemas.ts'
@@ -149,17 +150,5 @@ export async function* readDeliveriesOf(db: Db, user_id: string, limit: number) 
   for await (const batch of readWebhooksOf(db, user_id, limit)) {
     for (const { id: webhook_id } of batch)
       yield* inBatches(before => selectDeliveries(db, { webhook_id }, { before, limit }), limit)
-  }
-}
-
-async function* inBatches<T extends { id: string }>(
-  read: (before: string | undefined) => PromiseLike<T[]>,
-  limit: number,
-): AsyncGenerator<T[]> {
-  for (let before: string | undefined; ; ) {
-    const batch = await read(before)
-    yield batch
-    if (batch.length < limit) return
-    before = batch.at(-1)?.id
   }
 }

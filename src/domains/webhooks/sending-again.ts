@@ -38,9 +38,8 @@ export async function ping(
   return deliveryOf(await writeInOneStatement(db, SEND_PING, values))
 }
 
-const DELIVERY_COLUMNS = [
-  ...['id', 'webhook_id', 'type', 'request_id', 'status', 'next_attempt_at', 'attempts', 'created_at'],
-]
+const DELIVERY_COLUMNS = 'id webhook_id type request_id status next_attempt_at attempts created_at'
+  .split(' ')
   .map(column => `delivery.${column}`)
   .join(', ')
 

@@ -3,6 +3,7 @@ import { keysetPage, pageLinks, pageResponse, readCursor } from '../../../lib/ke
 import { InvalidCursor } from '../../../lib/problems.ts'
 import { isUuid, ref } from '../../../lib/schema.ts'
 import { READ, reachOf } from '../access.ts'
+import { DELIVERIES_KEPT_DAYS } from '../limits.ts'
 import { findDelivery, selectDeliveries } from '../queries.ts'
 import {
   DeliveryListParameters,
@@ -28,8 +29,7 @@ export const deliveryRoutes: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'listWebhookDeliveries',
         summary: 'List the deliveries of a webhook, latest event first',
-        description:
-          'What was sent to it and what came of that, and what is yet to be sent. Kept for 30 days.',
+        description: `What was sent to it and what came of that, and what is yet to be sent. Kept for ${DELIVERIES_KEPT_DAYS} days.`,
         tags,
         params: WebhookParameters,
         querystring: DeliveryListParameters,
