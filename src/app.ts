@@ -25,6 +25,7 @@ import idempotency from './plugins/idempotency.ts'
 import input from './plugins/input.ts'
 import lifecycleGate from './plugins/lifecycle.ts'
 import mail from './plugins/mail.ts'
+import metrics from './plugins/metrics.ts'
 import openapi from './plugins/openapi.ts'
 import preconditions from './plugins/preconditions.ts'
 import { answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
@@ -35,11 +36,14 @@ import securityHeaders from './plugins/security-headers.ts'
 import unknownRoutes from './plugins/unknown-routes.ts'
 import uploads from './plugins/uploads.ts'
 import { answerClientError, answerOnTheWire } from './plugins/wire-problems.ts'
+import { createSharedRedis, type SharedRedis } from './redis/shared.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     database: Database
     redis: Redis | undefined
+    /** The same for what goes on without it. */
+    sharedRedis: SharedRedis | undefined
     accounts: Accounts
     /** For addresses that callers choose. */
     outbound: Outbound
@@ -106,7 +110,11 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   answerWithProblems(app)
   answerOnTheWire(app)
   app.decorate('database', database)
+  await app.register(metrics)
   app.decorate('redis', redis)
+  const sharedRedis = redis && createSharedRedis(redis, logger, app.metrics)
+  app.decorate('sharedRedis', sharedRedis)
+  app.addHook('onClose', async () => sharedRedis?.end())
   app.decorate('jobs', jobs)
   const mailer = createMailer(config)
   const accounts = createAccounts(config, database, mailer)
