@@ -1,5 +1,5 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { type Accounts, createAccounts } from './accounts/accounts.ts'
@@ -17,7 +17,7 @@ import { allComponents } from './lib/schema.ts'
 import { createVault } from './lib/vault.ts'
 import { secretsOf } from './lib/vault-keys.ts'
 import { createMailer } from './mail/mailer.ts'
-import access from './plugins/access.ts'
+import access, { credentialOf } from './plugins/access.ts'
 import accessToken, { type AccessTokens } from './plugins/access-token.ts'
 import { createCompilers } from './plugins/compilers.ts'
 import cors from './plugins/cors.ts'
@@ -29,6 +29,7 @@ import metrics from './plugins/metrics.ts'
 import openapi from './plugins/openapi.ts'
 import preconditions from './plugins/preconditions.ts'
 import { answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
+import rateLimits from './plugins/rate-limits.ts'
 import { requestId } from './plugins/request-id.ts'
 import { RequestLog } from './plugins/request-log.ts'
 import routeRules from './plugins/route-rules.ts'
@@ -143,6 +144,8 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   await app.register(uploads)
   await app.register(lifecycleGate, { lifecycle })
   await app.register(accessToken, { config })
+  // Before access, between whose halves it has its place: who calls is known, and not yet refused.
+  await app.register(rateLimits, { config, redis: sharedRedis, formerHolder: formerHolder(app.accessTokens) })
   await app.register(access, {
     authenticate: authenticator(app.accessTokens, accounts),
     requireVerifiedEmail: config.REQUIRE_VERIFIED_EMAIL,
@@ -169,6 +172,16 @@ const authenticator =
     if (credential.startsWith(API_KEY_PREFIX)) return principals.ofApiKey(credential)
     const claims = accessTokens.read(credential)
     return claims && principals.ofSession(claims.sid)
+  }
+
+/** Whose access token that was. */
+const formerHolder =
+  ({ sessionOf }: AccessTokens) =>
+  (request: FastifyRequest) => {
+    const credential = credentialOf(request)
+    return credential === undefined || credential.startsWith(API_KEY_PREFIX)
+      ? undefined
+      : sessionOf(credential)
   }
 
 function trustedProxies(proxies: Config['TRUST_PROXY']) {

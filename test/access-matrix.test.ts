@@ -60,6 +60,8 @@ const table: Record<string, Who> = {
   revokeApiKey: 'users',
   rotateApiKey: 'users',
 
+  getRateLimit: 'anybody',
+
   createUser: 'anybody',
   getMe: 'profile:read',
   updateMe: 'users',

@@ -93,6 +93,18 @@ test('API keys', async t => {
   await call(t, 'revokeApiKey', 404, { headers, path })
 })
 
+test('the quota', async t => {
+  const app = await build(t, {
+    variables: { RATELIMIT_ENABLED: 'true', RATELIMIT_DEFAULT: '2/minute; 1/second' },
+  })
+  const { call } = await documentedApi(app, answered)
+  await call(t, 'getRateLimit', 200)
+  await call(t, 'getRateLimit', 200, { headers: (await aUser(app)).headers })
+  await call(t, 'getRateLimit', 401, { headers: { authorization: 'Bearer x' } })
+  await call(t, 'listPosts', 200)
+  await call(t, 'listPosts', 429)
+})
+
 test('one’s own account', async t => {
   const app = await build(t, { variables: CHEAP })
   const { call } = await documentedApi(app, answered)

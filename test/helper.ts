@@ -13,7 +13,13 @@ import { createLoggerOn } from '../src/lib/log.ts'
 import { testDatabase } from './database.ts'
 
 export function testConfig(variables: Record<string, string> = {}): Config {
-  return parseConfig({ NODE_ENV: 'test', JWT_SECRET_KEY: 'only for tests, 32 characters long', ...variables })
+  return parseConfig({
+    NODE_ENV: 'test',
+    JWT_SECRET_KEY: 'only for tests, 32 characters long',
+    // All requests of a test come from one address.
+    RATELIMIT_ENABLED: 'false',
+    ...variables,
+  })
 }
 
 interface BuildOptions {

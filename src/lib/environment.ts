@@ -179,7 +179,18 @@ export const Environment = Type.Object({
   RATELIMIT_DEFAULT: Type.String({
     format: 'rate-limits',
     default: '100/hour',
-    description: 'Limits for anonymous callers, as in 100/hour; 10/second',
+    description:
+      'Limits for each address from which somebody calls who is not signed in, as in 100/hour; 10/second',
+  }),
+  RATELIMIT_STANDARD: Type.String({
+    format: 'rate-limits',
+    default: '5000/hour',
+    description: 'Limits for each user, and each API key, of the tier standard',
+  }),
+  RATELIMIT_PREMIUM: Type.String({
+    format: 'rate-limits',
+    default: '15000/hour',
+    description: 'The same for the tier premium',
   }),
   WEBHOOK_ALLOW_PRIVATE: Type.Boolean({
     default: false,

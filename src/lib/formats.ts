@@ -1,13 +1,12 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
+import { readRates } from './rates.ts'
 
 /** A form that a variable must have, and how to say so to the operator. */
 interface Format {
   check: (value: string) => boolean
   expects: string
 }
-
-const RATE_LIMIT = /^[1-9]\d*\s*\/\s*(second|minute|hour|day)$/
 
 export const formats = {
   'node-env': oneOf('development', 'test', 'production'),
@@ -31,8 +30,8 @@ export const formats = {
     expects: 'a comma-separated list of origins like https://app.example.com, or *',
   },
   'rate-limits': {
-    check: value => value.split(';').every(policy => RATE_LIMIT.test(policy.trim())),
-    expects: 'limits like 100/hour; 10/second',
+    check: value => readRates(value) !== undefined,
+    expects: 'limits like 100/hour; 10/second, one for each unit of time',
   },
   proxies: {
     check: value => isHopCount(value) || splitList(value).every(isProxy),

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { inTransaction } from '../db/transaction.ts'
 import { accessDenied } from '../events/access-denied.ts'
@@ -16,6 +16,8 @@ declare module 'fastify' {
     user: CallerOf<this>
     /** Who calls, and from where: for services, which must not see a request. */
     readonly actor: Actor
+    /** Why who calls is not known; told only when the request has been counted. */
+    refusal: Error | null
     /** Asks again who calls, for an answer that goes on and on: undefined once the route would no longer let them in. */
     admitAgain(): Promise<Principal | undefined>
   }
@@ -48,65 +50,51 @@ type Done = (error?: Error) => void
 export default fp(
   async (app, { authenticate, requireVerifiedEmail }: AccessOptions) => {
     app.decorateRequest('user', null as never)
+    app.decorateRequest('refusal', null)
     app.decorateRequest('actor', { getter: actorOf })
     app.decorateRequest('admitAgain', admitAgain)
 
     app.addHook('onRoute', route => {
       const access = route.config?.access
       if (access === undefined || access === 'public') return
-      const guard = access === 'optional' ? recognise(route.config?.badToken) : admit(access)
-      route.onRequest = [guard, ...listOf(route.onRequest)]
+      const rules = access === 'optional' ? undefined : access
+      // Between the two stands what was there before: the rate limit, which has to know who calls, and counts refusals.
+      route.onRequest = [recognise(rules, route.config?.badToken), ...listOf(route.onRequest), admit(rules)]
     })
 
-    function recognise(badToken: 'ignored' | undefined) {
-      return (request: FastifyRequest, _reply: unknown, done: Done) => {
-        const credential = credentialOf(request)
-        if (credential === undefined) return done()
-        const refuse = (error?: Error) => done(isIgnored(error) ? undefined : error)
-        identify(request, credential, refuse, () => done())
-      }
-
-      // A database that is away is another matter.
-      function isIgnored(error: Error | undefined) {
-        return badToken === 'ignored' && error instanceof Unauthenticated
-      }
-    }
-
-    function admit(rules: AccessRules) {
-      return (
-        request: FastifyRequest,
-        reply: { header(name: string, value: string): unknown },
-        done: Done,
-      ) => {
+    /** Without a promise when it is known who it is: that is what most requests are, and each has to come by here. */
+    function recognise(rules: AccessRules | undefined, badToken: 'ignored' | undefined) {
+      return (request: FastifyRequest, reply: FastifyReply, done: Done) => {
         // What only some may see, no cache may keep.
-        reply.header('cache-control', 'private, no-store')
+        if (rules !== undefined) reply.header('cache-control', 'private, no-store')
         const credential = credentialOf(request)
         if (credential === undefined) {
-          return done(new Unauthenticated('This operation needs an access token.'))
+          if (rules !== undefined) {
+            request.refusal = new Unauthenticated('This operation needs an access token.')
+          }
+          return done()
         }
-        identify(request, credential, done, user => {
-          const refusal = refusalOf(user, request, rules)
-          if (refusal instanceof Forbidden && rules.roles !== undefined) recordDenial(request, refusal, done)
-          else done(refusal)
-        })
+        const found = authenticate(credential)
+        if (found instanceof Promise) found.then(settle).catch(done)
+        else settle(found)
+
+        function settle(user: Found) {
+          if (user !== undefined) (request as { user: Principal }).user = user
+          else if (badToken !== 'ignored') {
+            request.refusal = new Unauthenticated('The access token or API key is not valid.')
+          }
+          done()
+        }
       }
     }
 
-    /** Without a promise when it is known who it is: that is what most requests are, and each has to come by here. */
-    function identify(
-      request: FastifyRequest,
-      credential: string,
-      done: Done,
-      next: (user: Principal) => void,
-    ) {
-      const found = authenticate(credential)
-      if (found instanceof Promise) found.then(proceed).catch(done)
-      else proceed(found)
-
-      function proceed(user: Found) {
-        if (user === undefined) return done(new Unauthenticated('The access token or API key is not valid.'))
-        ;(request as { user: Principal }).user = user
-        next(user)
+    function admit(rules: AccessRules | undefined) {
+      return (request: FastifyRequest, _reply: unknown, done: Done) => {
+        if (request.refusal !== null) return done(request.refusal)
+        if (rules === undefined) return done()
+        const refusal = refusalOf(request.user as Principal, request, rules)
+        if (refusal instanceof Forbidden && rules.roles !== undefined) recordDenial(request, refusal, done)
+        else done(refusal)
       }
     }
 
@@ -156,7 +144,7 @@ const isOwn = ({ params }: FastifyRequest, { id }: Principal): boolean =>
   (params as { id?: string }).id?.toLowerCase() === id
 
 /** An access token or an API key, both of which may come as Bearer. */
-function credentialOf({ headers }: FastifyRequest): string | undefined {
+export function credentialOf({ headers }: FastifyRequest): string | undefined {
   const { authorization } = headers
   const key = headers['x-api-key']
   if (authorization === undefined) return typeof key === 'string' ? key : undefined

@@ -43,14 +43,24 @@ const headers = {
     schema: { type: 'string', maxLength: 128 },
   },
   'Retry-After': { description: 'Seconds to wait before the next try.', schema: { type: 'integer' } },
+  'RateLimit-Policy': {
+    description:
+      'The limits that hold: names, quotas and windows in seconds (draft-ietf-httpapi-ratelimit-headers-10).',
+    schema: { type: 'string', examples: ['"standard";q=5000;w=3600'] },
+  },
+  RateLimit: {
+    description: 'What is left of each, and the seconds until the whole quota is there again.',
+    schema: { type: 'string', examples: ['"standard";r=4999;t=3600'] },
+  },
   'WWW-Authenticate': { description: 'How to authenticate.', schema: { type: 'string' } },
 }
 
-const headerRef = (name: keyof typeof headers) => ({ [name]: { $ref: `#/components/headers/${name}` } })
+const headerRef = (...names: (keyof typeof headers)[]) =>
+  Object.fromEntries(names.map(name => [name, { $ref: `#/components/headers/${name}` }]))
 
 const headersOfStatus: Record<number, Json> = {
   401: headerRef('WWW-Authenticate'),
-  429: headerRef('Retry-After'),
+  429: headerRef('Retry-After', 'RateLimit-Policy', 'RateLimit'),
   503: headerRef('Retry-After'),
 }
 
@@ -62,7 +72,7 @@ export function possibleProblems(
   url: string,
   config: FastifyContextConfig,
 ): ProblemConstructor[] {
-  const { access, operational, upload, problems = [] } = config
+  const { access, operational, limits, upload, problems = [] } = config
   const { body, params, querystring, headers: conditions } = schema
   return [
     ...(body || upload || params || querystring || conditions ? [ValidationFailed] : []),
@@ -72,7 +82,7 @@ export function possibleProblems(
     MalformedRequest,
     ...refusals(access),
     ...(url.includes(':') ? [NotFound] : []),
-    ...(operational ? [] : [RateLimited]),
+    ...(operational || limits === 'none' ? [] : [RateLimited]),
     ...problems,
     Internal,
     Unavailable,
@@ -101,15 +111,18 @@ export function addProblems(
   const shared: Json = {}
   for (const operation of operationsOf(document)) {
     const responses = operation.responses ?? {}
+    const problems = problemsOf.get(operation.operationId ?? '') ?? []
+    const limit = problems.includes(RateLimited) ? headerRef('RateLimit-Policy', 'RateLimit') : {}
     for (const [status, response] of Object.entries(responses)) {
       if (response.description === 'Default Response') response.description = STATUS_CODES[status]
       response.headers = {
         ...headerRef('X-Request-Id'),
         ...headersOfStatus[Number(status)],
+        ...limit,
         ...(response.headers as Json | undefined),
       }
     }
-    for (const [status, definitions] of byStatus(problemsOf.get(operation.operationId ?? '') ?? [])) {
+    for (const [status, definitions] of byStatus(problems)) {
       // What a route says of a status itself goes first.
       if (status in responses) continue
       const name = definitions.map(({ code }) => pascalCase(code)).join('Or')

@@ -162,6 +162,10 @@ async function findPending(
 
 const over = () => new MfaInvalid('The sign-in that this code belongs to is over; sign in again.')
 
+/** Whose sign-in waits for a code, if it was we who said so. */
+export const pendingUser = ({ vault }: Accounts, mfa_token: string): string | undefined =>
+  openPending(() => vault.open(mfa_token))?.user_id
+
 function openPending(open: () => string): Pending | undefined {
   try {
     // By this name, because other things are sealed with the same key.

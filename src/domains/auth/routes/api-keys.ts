@@ -21,6 +21,7 @@ import {
   revokeApiKey,
   rotateApiKey,
 } from '../api-keys.ts'
+import { authLimits } from '../limits.ts'
 
 const tags = ['auth']
 const access = {}
@@ -54,7 +55,12 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/api-keys',
     {
-      config: { access, idempotency: true, problems: [Conflict] },
+      config: {
+        access,
+        limits: authLimits(accounts).createApiKey,
+        idempotency: true,
+        problems: [Conflict],
+      },
       schema: {
         operationId: 'createApiKey',
         summary: 'Make an API key',

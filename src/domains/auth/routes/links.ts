@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { EmailTaken, InvalidLink } from '../../../accounts/problems.ts'
 import { nothing, ref } from '../../../lib/schema.ts'
+import { authLimits } from '../limits.ts'
 import { forgotPassword, resendVerification, resetPassword, verifyEmail } from '../links.ts'
 import { ForgottenPassword, LinkToken, PasswordReset } from '../schemas.ts'
 
@@ -8,6 +9,8 @@ const tags = ['auth']
 
 /** What is done by links that were mailed. */
 export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
+  const limits = authLimits(app.accounts)
+
   app.post(
     '/verify-email',
     {
@@ -35,7 +38,12 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/verify-email/resend',
     {
-      config: { access: { unverified: true }, idempotency: true, mail: 'required' },
+      config: {
+        access: { unverified: true },
+        limits: limits.resendVerification,
+        idempotency: true,
+        mail: 'required',
+      },
       schema: {
         operationId: 'resendVerification',
         summary: 'Send the link that verifies the e-mail once more',
@@ -53,7 +61,12 @@ export const linkRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/forgot-password',
     {
-      config: { access: 'public', idempotency: true, mail: 'required' },
+      config: {
+        access: 'public',
+        limits: limits.forgotPassword,
+        idempotency: true,
+        mail: 'required',
+      },
       schema: {
         operationId: 'forgotPassword',
         summary: 'Send a link that resets the password',

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { type Static, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import {
   AccountDisabled,
@@ -11,13 +11,12 @@ import {
   RefreshTokenReused,
   RegistrationClosed,
 } from '../../../accounts/problems.ts'
-import { REFRESH_TOKEN_PREFIX } from '../../../accounts/refresh-tokens.ts'
 import { endSession, refreshSession } from '../../../accounts/sessions.ts'
 import type { Config } from '../../../config.ts'
-import { bearerToken } from '../../../lib/bearer.ts'
 import { Unauthenticated } from '../../../lib/problems.ts'
 import { nothing, ref, withHeaders } from '../../../lib/schema.ts'
 import { tokenPair } from '../answers.ts'
+import { authLimits } from '../limits.ts'
 import { completeSignIn, signIn } from '../login.ts'
 import { clearRefreshCookie, readRefreshCookie, refreshCookieIn } from '../refresh-cookie.ts'
 import { register } from '../registration.ts'
@@ -30,6 +29,7 @@ import {
   SignedIn,
   TokenPair,
 } from '../schemas.ts'
+import { sentRefreshToken } from '../sent-refresh-token.ts'
 
 const tags = ['auth']
 
@@ -38,12 +38,14 @@ const setsCookie = { 'Set-Cookie': 'The refresh token, where `cookie` asks for t
 /** The ways into a session, from one token to the next, and out. */
 export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
   const { CORS_ORIGINS } = app.accounts.config
+  const limits = authLimits(app.accounts)
 
   app.post(
     '/register',
     {
       config: {
         access: 'public',
+        limits: limits.register,
         idempotency: true,
         mail: 'optional',
         problems: [EmailTaken, RegistrationClosed],
@@ -68,6 +70,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: 'public',
+        limits: limits.login,
         idempotency: true,
         mail: 'optional',
         problems: [InvalidCredentials, AccountDisabled, AccountLocked],
@@ -93,6 +96,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: 'public',
+        limits: limits.verifyMfa,
         idempotency: true,
         mail: 'optional',
         problems: [MfaInvalid, AccountLocked, InvalidCredentials],
@@ -119,6 +123,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: 'public',
+        limits: limits.refresh,
         body: 'optional',
         // Requests of several users may differ in nothing but a header.
         idempotency: { caller: request => refreshTokenOf(request, CORS_ORIGINS) },
@@ -154,6 +159,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: 'optional',
+        limits: limits.logout,
         badToken: 'ignored',
         // Afterwards, nobody can tell any more whose the token was; and where it was none, the cookie counts.
         idempotency: {
@@ -187,11 +193,3 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
 
 const refreshTokenOf = (request: FastifyRequest, origins: Config['CORS_ORIGINS']): string | undefined =>
   sentRefreshToken(request) ?? readRefreshCookie(request, origins)
-
-/** In the body, or as Bearer. Many clients send their access token with every request, this one too. */
-function sentRefreshToken({ body, headers }: FastifyRequest): string | undefined {
-  const { refresh_token } = body as Static<typeof RefreshRequest>
-  if (refresh_token !== undefined) return refresh_token
-  const token = bearerToken(headers.authorization)
-  return token?.startsWith(REFRESH_TOKEN_PREFIX) ? token : undefined
-}

@@ -98,7 +98,14 @@ export const meRoutes: FastifyPluginAsyncTypebox = async app => {
   app.put(
     '/me/email',
     {
-      config: { access, versioned: 'optional', mail: 'required', problems: [...byPassword, EmailTaken] },
+      config: {
+        access,
+        // Each sends two mails.
+        limits: ['tier', { name: 'change-email', rates: '10/hour', by: 'caller' }],
+        versioned: 'optional',
+        mail: 'required',
+        problems: [...byPassword, EmailTaken],
+      },
       schema: {
         operationId: 'changeEmail',
         summary: 'Ask for another e-mail',

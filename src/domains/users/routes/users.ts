@@ -49,6 +49,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: 'optional',
+        limits: [{ name: 'create-user', rates: '5/minute', by: 'caller' }],
         idempotency: true,
         versioned: 'answer',
         mail: 'optional',

@@ -14,7 +14,8 @@ export const sendingRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/:id/ping',
     {
-      config,
+      // Each is a message to somebody else's address.
+      config: { ...config, limits: ['tier', { name: 'ping-webhook', rates: '60/hour', by: 'caller' }] },
       schema: {
         operationId: 'pingWebhook',
         summary: 'Ping a webhook',
@@ -52,7 +53,7 @@ export const sendingRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/:id/replay',
     {
-      config,
+      config: { ...config, limits: ['tier', { name: 'replay-webhook', rates: '60/hour', by: 'caller' }] },
       schema: {
         operationId: 'replayWebhook',
         summary: 'Replay the events of a period',

@@ -1,0 +1,214 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { Counter as Metric } from 'prom-client'
+import type { Config } from '../config.ts'
+import type { Principal } from '../lib/access.ts'
+import { memoized } from '../lib/memoized.ts'
+import { RateLimited } from '../lib/problems.ts'
+import { addressKey } from '../rate-limits/address-key.ts'
+import type { Counted, Counter } from '../rate-limits/counters.ts'
+import { leftOf, limitField, policyField, secondsUntil } from '../rate-limits/fields.ts'
+import { createMemoryCounters } from '../rate-limits/memory-counters.ts'
+import { type CallerTier, type Policy, policiesOf, tierPolicies } from '../rate-limits/policies.ts'
+import { createSharedCounters } from '../rate-limits/shared-counters.ts'
+import type { SharedRedis } from '../redis/shared.ts'
+import { clientAddress } from './client-address.ts'
+import { listOf } from './on-route.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    rateLimits: RateLimits
+  }
+  interface FastifyContextConfig {
+    /** How often the route may be called, where that is not simply what the caller's tier says; `none`: without limit. */
+    limits?: 'none' | readonly RouteLimit[]
+  }
+}
+
+/** `tier`: also what the caller's tier says, in whose place the others stand. */
+export type RouteLimit = 'tier' | OwnLimit
+
+interface OwnLimit {
+  /** Unique; callers see it in the header fields. */
+  name: string
+  /** `10/minute; 100/day` */
+  rates: string
+  /**
+   * Who is counted: the user or API key, or the address of somebody unknown; always the address; or what a function finds
+   * in a request whose body is there but not yet validated. Where that is nothing, the address.
+   */
+  by: 'caller' | 'address' | ((request: FastifyRequest) => string | undefined)
+}
+
+export interface RateLimits {
+  readonly enabled: boolean
+  /** What the caller has left of his tier's quota. */
+  standing(request: FastifyRequest): Promise<Standing>
+}
+
+interface Standing {
+  tier: CallerTier
+  counted_by: 'user' | 'api_key' | 'address'
+  policies: {
+    name: string
+    quota: number
+    window_seconds: number
+    remaining: number
+    reset_seconds: number
+  }[]
+}
+
+interface RateLimitOptions {
+  config: Config
+  redis: SharedRedis | undefined
+  /** The session of an access token that was ours, but is good no longer. */
+  formerHolder(request: FastifyRequest): string | undefined
+}
+
+interface Caller {
+  tier: CallerTier
+  counted_by: Standing['counted_by'] | 'session'
+  id: string
+}
+
+interface Rule {
+  policies(caller: Caller): readonly Policy[]
+  subject(request: FastifyRequest, caller: Caller): string
+}
+
+type Done = (error?: Error) => void
+
+/** Counts what callers do, and refuses what is more than their tier, or the route, allows. */
+export default fp(
+  async (app, { config, redis, formerHolder }: RateLimitOptions) => {
+    const tiers = tierPolicies(config)
+    const counters = redis === undefined ? createMemoryCounters() : createSharedCounters(redis)
+    const refusals = new Metric({
+      name: 'plinth_rate_limited_total',
+      help: 'Requests that were refused with 429, by the policy that was used up.',
+      labelNames: ['policy'],
+      registers: [app.metrics],
+    })
+    const tierRule: Rule = { policies: ({ tier }) => tiers[tier], subject: subjectOf }
+
+    app.decorate('rateLimits', {
+      enabled: config.RATELIMIT_ENABLED,
+      async standing(request) {
+        const caller = request.user === null ? someoneAt(request) : knownAs(request.user)
+        const policies = tiers[caller.tier]
+        const { counts } = await counters.look(countersOf([tierRule], request, caller))
+        return {
+          tier: caller.tier,
+          counted_by: caller.counted_by,
+          policies: counts.map((count, index) => {
+            const { name, quota, seconds } = policies[index] as Policy
+            const remaining = leftOf(quota, count)
+            return { name, quota, window_seconds: seconds, remaining, reset_seconds: secondsUntil(count) }
+          }),
+        }
+      },
+    })
+    if (!config.RATELIMIT_ENABLED) return
+
+    app.addHook('onRoute', route => {
+      const { limits = ['tier'], operational } = route.config ?? {}
+      if (operational || limits === 'none') return
+      const atOnce = limits.filter(one => one === 'tier' || typeof one.by === 'string').map(ruleOf)
+      const withBody = limits.filter(one => one !== 'tier' && typeof one.by === 'function').map(ruleOf)
+      if (atOnce.length > 0) route.onRequest = [limitBy(atOnce), ...listOf(route.onRequest)]
+      if (withBody.length > 0) route.preValidation = [limitBy(withBody), ...listOf(route.preValidation)]
+    })
+
+    function ruleOf(limit: RouteLimit): Rule {
+      if (limit === 'tier') return tierRule
+      const policies = policiesOf(limit.name, limit.rates)
+      return { policies: () => policies, subject: subjectBy(limit.by) }
+    }
+
+    const limitBy =
+      (rules: readonly Rule[]) => (request: FastifyRequest, reply: FastifyReply, done: Done) => {
+        const caller = callerOf(request)
+        const policies = policiesIn(rules, caller)
+        const counted = counters.take(countersOf(rules, request, caller))
+        if (counted instanceof Promise) counted.then(settle, done)
+        else settle(counted)
+
+        function settle({ refused, counts }: Counted) {
+          addField(reply, 'ratelimit-policy', policyFieldOf(policies))
+          addField(reply, 'ratelimit', limitField(policies, counts))
+          if (!refused) return done()
+          const spent = policies.filter(({ quota }, index) => (counts[index]?.used ?? 0) >= quota)
+          for (const { name } of spent) refusals.inc({ policy: name })
+          const wait = Math.max(...policies.map((_, index) => waitFor(index)))
+          done(new RateLimited(inWords(spent), { headers: { 'retry-after': String(wait) } }))
+
+          function waitFor(index: number) {
+            const { quota } = policies[index] as Policy
+            const count = counts[index]
+            return count !== undefined && count.used >= quota ? secondsUntil(count) : 1
+          }
+        }
+      }
+
+    function callerOf(request: FastifyRequest): Caller {
+      const { user } = request
+      return user === null ? strangerOf(request) : knownAs(user)
+    }
+
+    /** Many share an address whose tokens expire each hour: they must go on hearing 401, or none of them would renew it. */
+    function strangerOf(request: FastifyRequest): Caller {
+      const session = formerHolder(request)
+      return session === undefined
+        ? someoneAt(request)
+        : { tier: 'standard', counted_by: 'session', id: session }
+    }
+  },
+  { name: 'rate-limits', dependencies: ['metrics'] },
+)
+
+const knownAs = ({ tier, id, api_key_id }: Principal): Caller & { counted_by: 'user' | 'api_key' } =>
+  api_key_id === null ? { tier, counted_by: 'user', id } : { tier, counted_by: 'api_key', id: api_key_id }
+
+const someoneAt = (request: FastifyRequest): Caller & { counted_by: 'address' } => ({
+  tier: 'anonymous',
+  counted_by: 'address',
+  id: addressOf(request),
+})
+
+/** The list of a single rule is always the same one, and so is its field. */
+const policiesIn = (rules: readonly Rule[], caller: Caller): readonly Policy[] =>
+  rules.length === 1 ? (rules[0] as Rule).policies(caller) : rules.flatMap(rule => rule.policies(caller))
+
+const policyFieldOf = memoized(policyField)
+
+function countersOf(rules: readonly Rule[], request: FastifyRequest, caller: Caller): Counter[] {
+  return rules.flatMap(rule => {
+    const subject = rule.subject(request, caller)
+    return rule.policies(caller).map(({ counted_as, quota, seconds }) => ({
+      key: `${counted_as}:${subject}`,
+      quota,
+      seconds,
+    }))
+  })
+}
+
+function subjectBy(by: OwnLimit['by']): Rule['subject'] {
+  if (by === 'caller') return (_request, caller) => subjectOf(_request, caller)
+  if (by === 'address') return addressSubject
+  return request => by(request) ?? addressSubject(request)
+}
+
+const subjectOf = (_request: FastifyRequest, { counted_by, id }: Caller) => `${counted_by}:${id}`
+const addressSubject = (request: FastifyRequest) => `address:${addressOf(request)}`
+const addressOf = (request: FastifyRequest) => addressKey(clientAddress(request))
+
+/** A route may count twice: before its body is there, and after. */
+function addField(reply: FastifyReply, name: string, value: string) {
+  const before = reply.getHeader(name)
+  reply.header(name, before === undefined ? value : `${before}, ${value}`)
+}
+
+const inWords = (spent: readonly Policy[]) =>
+  spent
+    .map(({ name, quota, seconds }) => `The limit ${name}, ${quota} in ${seconds} seconds, is used up.`)
+    .join(' ')
