@@ -111,8 +111,8 @@ export default fp(
     if (!config.RATELIMIT_ENABLED) return
 
     app.addHook('onRoute', route => {
-      const { limits = ['tier'], operational } = route.config ?? {}
-      if (operational || limits === 'none') return
+      const { limits = ['tier'] } = route.config ?? {}
+      if (limits === 'none') return
       const atOnce = limits.filter(one => one === 'tier' || typeof one.by === 'string').map(ruleOf)
       const withBody = limits.filter(one => one !== 'tier' && typeof one.by === 'function').map(ruleOf)
       if (atOnce.length > 0) route.onRequest = [limitBy(atOnce), ...listOf(route.onRequest)]
@@ -125,30 +125,34 @@ export default fp(
       return { policies: () => policies, subject: subjectBy(limit.by) }
     }
 
-    const limitBy =
-      (rules: readonly Rule[]) => (request: FastifyRequest, reply: FastifyReply, done: Done) => {
+    function limitBy(rules: readonly Rule[]) {
+      return (request: FastifyRequest, reply: FastifyReply, done: Done) => {
+        // Asked here, because a library's routes learn only later that they are.
+        if (request.routeOptions.config.operational) return done()
         const caller = callerOf(request)
         const policies = policiesIn(rules, caller)
         const counted = counters.take(countersOf(rules, request, caller))
-        if (counted instanceof Promise) counted.then(settle, done)
+        if (counted instanceof Promise) counted.then(settle).catch(done)
         else settle(counted)
 
         function settle({ refused, counts }: Counted) {
           addField(reply, 'ratelimit-policy', policyFieldOf(policies))
           addField(reply, 'ratelimit', limitField(policies, counts))
-          if (!refused) return done()
-          const spent = policies.filter(({ quota }, index) => (counts[index]?.used ?? 0) >= quota)
-          for (const { name } of spent) refusals.inc({ policy: name })
-          const wait = Math.max(...policies.map((_, index) => waitFor(index)))
-          done(new RateLimited(inWords(spent), { headers: { 'retry-after': String(wait) } }))
-
-          function waitFor(index: number) {
-            const { quota } = policies[index] as Policy
-            const count = counts[index]
-            return count !== undefined && count.used >= quota ? secondsUntil(count) : 1
-          }
+          done(refused ? refusal(policies, counts) : undefined)
         }
       }
+    }
+
+    function refusal(policies: readonly Policy[], counts: Counted['counts']) {
+      const spent = policies.flatMap((policy, index) => {
+        const count = counts[index]
+        return count !== undefined && leftOf(policy.quota, count) === 0 ? [{ policy, count }] : []
+      })
+      for (const { policy } of spent) refusals.inc({ policy: policy.name })
+      const wait = Math.max(...spent.map(({ count }) => secondsUntil(count)))
+      const detail = spent.map(({ policy }) => inWords(policy)).join(' ')
+      return new RateLimited(detail, { headers: { 'retry-after': String(wait) } })
+    }
 
     function callerOf(request: FastifyRequest): Caller {
       const { user } = request
@@ -208,7 +212,5 @@ function addField(reply: FastifyReply, name: string, value: string) {
   reply.header(name, before === undefined ? value : `${before}, ${value}`)
 }
 
-const inWords = (spent: readonly Policy[]) =>
-  spent
-    .map(({ name, quota, seconds }) => `The limit ${name}, ${quota} in ${seconds} seconds, is used up.`)
-    .join(' ')
+const inWords = ({ name, quota, seconds }: Policy) =>
+  `The limit ${name}, ${quota} in ${seconds} seconds, is used up.`
