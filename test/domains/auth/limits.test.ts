@@ -1,0 +1,150 @@
+import { eq } from 'drizzle-orm'
+import { parseList } from 'structured-headers'
+import { type Test, test } from 'tap'
+import { users } from '../../../src/accounts/tables.ts'
+import type { App } from '../../../src/app.ts'
+import { newId } from '../../../src/lib/id.ts'
+import { aUser, build, signedIn } from '../../helper.ts'
+import { CHEAP, newcomer, registered } from './people.ts'
+
+const open = (t: Test, variables: Record<string, string> = {}) =>
+  build(t, { variables: { ...CHEAP, RATELIMIT_ENABLED: 'true', TRUST_PROXY: 'loopback', ...variables } })
+
+let places = 0
+/** Somewhere nobody has been yet. */
+const anywhere = () => `10.${++places >> 8}.${places & 255}.1`
+
+const from =
+  (app: App, address: string) =>
+  (path: string, payload?: unknown, headers: object = {}) =>
+    app.inject({
+      method: 'POST',
+      url: `/api/v1${path}`,
+      headers: { 'x-forwarded-for': address, ...headers },
+      ...(payload !== undefined && { payload: payload as object }),
+    })
+
+const refused = (answer: { json(): { detail?: string } }) => answer.json().detail?.split(',')[0]
+
+test('one address cannot try many accounts', async t => {
+  const app = await open(t)
+  const send = from(app, anywhere())
+  const guess = () => send('/auth/login', { email: newcomer().email, password: 'a guess' })
+  for (let turn = 0; turn < 10; turn++) t.equal((await guess()).statusCode, 401)
+  const answer = await guess()
+  t.equal(answer.statusCode, 429)
+  t.match(answer.json(), { code: 'rate_limited' })
+  t.equal(refused(answer), 'The limit login')
+  const person = await registered(app)
+  t.equal((await from(app, anywhere())('/auth/login', person)).statusCode, 400, 'others go on')
+})
+
+test('many addresses cannot try one account, whether or not it exists', async t => {
+  const app = await open(t)
+  const known = await registered(app)
+  for (const email of [known.email, newcomer().email]) {
+    const answers = []
+    for (let turn = 0; turn < 11; turn++) {
+      const written = turn % 2 ? email.toUpperCase() : email
+      answers.push(await from(app, anywhere())('/auth/login', { email: written, password: 'a guess' }))
+    }
+    t.equal(answers.filter(({ statusCode }) => statusCode === 401).length, 10, email)
+    t.equal(refused(answers[10] as (typeof answers)[0]), 'The limit login-account')
+  }
+})
+
+test('the codes of one account are limited whatever sign-in they belong to', async t => {
+  const app = await open(t)
+  const person = await registered(app)
+  const set = { mfa_enabled: true }
+  await app.database.db.update(users).set(set).where(eq(users.id, person.user.id))
+  const { email, password } = person
+  const answers = []
+  for (let turn = 0; turn < 11; turn++) {
+    const send = from(app, anywhere())
+    const { mfa_token } = (await send('/auth/login', { email, password })).json()
+    if (mfa_token === undefined) break
+    answers.push(await send('/auth/mfa/verify', { mfa_token, code: 'x'.repeat(8) }))
+  }
+  const fields = answers.map(({ headers }) => parseList(String(headers.ratelimit)))
+  t.strictSame(
+    fields.map(items => items.find(([name]) => name === 'verify-mfa-account')?.[1].get('r')),
+    [9, 8, 7, 6, 5, 4, 3, 2, 1, 0],
+  )
+})
+
+test('a forgotten password is mailed five times an hour to one e-mail, and from one address', async t => {
+  const app = await open(t, { MAIL_SERVER: 'localhost' })
+  const { email } = newcomer()
+  const forget = (address: string, whose: string) =>
+    from(app, address)('/auth/forgot-password', { email: whose })
+  for (let turn = 0; turn < 5; turn++) t.equal((await forget(anywhere(), email)).statusCode, 202)
+  const sixth = await forget(anywhere(), email.toUpperCase())
+  t.equal(refused(sixth), 'The limit forgot-password-account')
+  t.ok(Number(sixth.headers['retry-after']) > 3500)
+  const place = anywhere()
+  for (let turn = 0; turn < 5; turn++) await forget(place, newcomer().email)
+  t.equal(refused(await forget(place, newcomer().email)), 'The limit forgot-password')
+})
+
+test('five may register a minute from one address, by each of the two ways', async t => {
+  const app = await open(t)
+  for (const path of ['/auth/register', '/users']) {
+    const send = from(app, anywhere())
+    for (let turn = 0; turn < 5; turn++) t.equal((await send(path, newcomer())).statusCode, 201, path)
+    t.equal((await send(path, newcomer())).statusCode, 429, path)
+    t.equal((await from(app, anywhere())(path, newcomer())).statusCode, 201)
+  }
+  const place = anywhere()
+  for (let turn = 0; turn < 5; turn++) await from(app, place)('/users', newcomer())
+  const admin = await signedIn(app)
+  t.equal(
+    (await from(app, place)('/users', newcomer(), admin)).statusCode,
+    201,
+    'an admin is counted for himself',
+  )
+})
+
+test('however many share an address, each may renew a session and end it', async t => {
+  const app = await open(t, { RATELIMIT_DEFAULT: '1/hour' })
+  const place = anywhere()
+  const people = [await registered(app), await registered(app), await registered(app)]
+  for (const { refresh_token } of people) {
+    const answer = await from(app, place)('/auth/refresh', { refresh_token })
+    t.equal(answer.statusCode, 200)
+    t.equal(answer.headers['ratelimit-policy'], '"refresh";q=60;w=60')
+    t.equal(answer.headers.ratelimit, '"refresh";r=59;t=60')
+    const { access_token } = answer.json()
+    const out = await from(app, place)('/auth/logout', undefined, { authorization: `Bearer ${access_token}` })
+    t.equal(out.statusCode, 204)
+  }
+})
+
+test('what is costly has limits of its own', async t => {
+  const app = await open(t, { MAIL_SERVER: 'localhost' })
+  const { headers } = await aUser(app, 'user', { email_verified: false })
+  const tier = '"standard";q=5000;w=3600'
+  const expected = {
+    '/auth/verify-email/resend': `${tier}, "resend-verification";q=5;w=3600`,
+    '/auth/api-keys': `${tier}, "create-api-key";q=30;w=3600`,
+    [`/webhooks/${newId()}/ping`]: `${tier}, "ping-webhook";q=60;w=3600`,
+    [`/webhooks/${newId()}/replay`]: `${tier}, "replay-webhook";q=60;w=3600`,
+    '/items': tier,
+  }
+  for (const [path, field] of Object.entries(expected)) {
+    const answer = await from(app, anywhere())(path, undefined, headers)
+    t.equal(answer.headers['ratelimit-policy'], field, path)
+  }
+})
+
+test('a body of any kind is a fault of the caller', async t => {
+  const app = await open(t)
+  const paths = ['/auth/login', '/auth/mfa/verify', '/auth/forgot-password', '/auth/refresh', '/auth/logout']
+  const json = { 'content-type': 'application/json' }
+  for (const path of paths) {
+    for (const payload of ['null', '[]', '5', '"x"', '{"email":{},"mfa_token":[],"refresh_token":1}', '']) {
+      const { statusCode } = await from(app, anywhere())(path, payload, payload ? json : {})
+      t.ok(statusCode < 500 || statusCode === 503, `${path} ${payload} ${statusCode}`)
+    }
+  }
+})
