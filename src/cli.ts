@@ -35,7 +35,7 @@ export const commands: Record<string, Entry> = {
   users: {
     usage: 'users ACTION',
     summary:
-      'list [--search TEXT] [--role ROLE] [--all]; (de)activate or disable-mfa EMAIL; set-role EMAIL ROLE',
+      'list [--search TEXT] [--role ROLE] [--all]; (de)activate or disable-mfa EMAIL; set-role or set-tier EMAIL VALUE',
     load: () => import('./commands/users.ts'),
   },
   sessions: {

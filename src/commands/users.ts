@@ -8,7 +8,7 @@ import { contains } from '../db/search.ts'
 import { inTransaction } from '../db/transaction.ts'
 import type { Db } from '../db/types.ts'
 import { removeMfa } from '../domains/auth/public.ts'
-import { ROLES, type Role } from '../lib/access.ts'
+import { ROLES, type Role, TIERS, type Tier } from '../lib/access.ts'
 import { systemActor } from '../lib/actor.ts'
 import { EXIT_USAGE, StartupError } from '../lib/exit-codes.ts'
 import { printable } from '../lib/text.ts'
@@ -20,17 +20,22 @@ const READ_AT_ONCE = 500
 const run: Command = ([action = '', ...args]) => {
   if (action === 'list') return list(args)
   const { positionals } = parseArgs({ args, allowPositionals: true })
-  const [email = '', role = ''] = positionals
+  const [email = '', word = ''] = positionals
   const words = email === '' ? -1 : positionals.length
   if (action === 'activate' && words === 1) return withAccounts(accounts => activate(accounts, email))
   if (action === 'deactivate' && words === 1) return withAccounts(accounts => deactivate(accounts, email))
   if (action === 'disable-mfa' && words === 1) return withAccounts(accounts => disableMfa(accounts, email))
   if (action === 'set-role' && words === 2) {
-    const known = readRole(role)
-    return withAccounts(accounts => setRole(accounts, email, known))
+    const role = readRole(word)
+    return withAccounts(accounts => setRole(accounts, email, role))
+  }
+  if (action === 'set-tier' && words === 2) {
+    const tier = readTier(word)
+    return withAccounts(accounts => setTier(accounts, email, tier))
   }
   throw new StartupError(
-    'Say what to do: plinth users list, activate EMAIL, deactivate EMAIL, disable-mfa EMAIL, or set-role EMAIL ROLE.',
+    'Say what to do: plinth users list, activate EMAIL, deactivate EMAIL, disable-mfa EMAIL, set-role EMAIL ROLE, or ' +
+      'set-tier EMAIL TIER.',
     EXIT_USAGE,
   )
 }
@@ -61,6 +66,12 @@ function readRole(text: string): Role {
   const role = ROLES.find(known => known === text)
   if (role === undefined) throw new StartupError(`The role is one of ${ROLES.join(', ')}.`, EXIT_USAGE)
   return role
+}
+
+function readTier(text: string): Tier {
+  const tier = TIERS.find(known => known === text)
+  if (tier === undefined) throw new StartupError(`The tier is one of ${TIERS.join(', ')}.`, EXIT_USAGE)
+  return tier
 }
 
 interface Wanted {
@@ -108,6 +119,11 @@ export async function deactivate(accounts: Accounts, email: string): Promise<str
 export async function setRole(accounts: Accounts, email: string, role: Role): Promise<string> {
   const changed = await change(accounts, email, { role })
   return `The role of ${email} is ${role} ${changed ? 'now' : 'already'}.`
+}
+
+export async function setTier(accounts: Accounts, email: string, tier: Tier): Promise<string> {
+  const changed = await change(accounts, email, { tier })
+  return `The tier of ${email} is ${tier} ${changed ? 'now' : 'already'}.`
 }
 
 export async function disableMfa(accounts: Accounts, email: string): Promise<string> {

@@ -11,6 +11,7 @@ import usersCommand, {
   disableMfa,
   findUsers,
   setRole,
+  setTier,
 } from '../../src/commands/users.ts'
 import { allRows } from '../../src/db/rows.ts'
 import type { Database } from '../../src/db/types.ts'
@@ -71,6 +72,7 @@ test('wrong words are a usage error', async t => {
   const wrong: [Command, string[]][] = [
     [usersCommand, ['', 'frobnicate', 'activate', 'deactivate a@example.com b@example.com']],
     [usersCommand, ['set-role a@example.com', 'set-role a@example.com emperor', 'list --role emperor']],
+    [usersCommand, ['set-tier a@example.com', 'set-tier a@example.com anonymous']],
     [sessionsCommand, ['', 'revoke', 'end a@example.com', 'revoke a@example.com b@example.com']],
     [createAdminCommand, ['', 'a@example.com b@example.com', 'root@localhost']],
     [createAdminCommand, ['root@example.com --first-name=', 'root@example.com --last-name=a\0b']],
@@ -137,6 +139,8 @@ test('users are changed with one event each, and only if something changes', asy
     `The role of ${email.toUpperCase()} is editor now.`,
   )
   t.equal(await setRole(accounts, email, 'editor'), `The role of ${email} is editor already.`)
+  t.equal(await setTier(accounts, email, 'premium'), `The tier of ${email} is premium now.`)
+  t.equal(await setTier(accounts, email, 'premium'), `The tier of ${email} is premium already.`)
   t.equal(await deactivate(accounts, email), `${email} is deactivated, and signed out everywhere.`)
   t.equal((await mine()).statusCode, 401)
   t.equal(await deactivate(accounts, email), `${email} is inactive already.`)
@@ -147,6 +151,7 @@ test('users are changed with one event each, and only if something changes', asy
   const events = await eventsOf(database, id)
   t.match(events, [
     { type: 'user.role_changed', actor_type: 'system', changes: { role: ['user', 'editor'] } },
+    { type: 'user.updated', changes: { tier: ['standard', 'premium'] } },
     { type: 'user.deactivated', changes: { is_active: [true, false] } },
     { type: 'user.updated', changes: { is_active: [false, true] } },
   ])
