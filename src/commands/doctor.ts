@@ -151,7 +151,7 @@ async function checkClock({ db, kind }: Database): Promise<Finding> {
 
 async function checkRedis(config: Config): Promise<Finding> {
   const redis = connectRedis(config)
-  if (redis === undefined) return skipped('REDIS_URL is not set')
+  if (redis === undefined) return skipped('REDIS_URL is not set: each process counts limits by itself')
   try {
     const start = performance.now()
     await new Promise((resolve, reject) => {

@@ -2,17 +2,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter as Metric } from 'prom-client'
 import type { Config } from '../config.ts'
-import type { Principal } from '../lib/access.ts'
 import { memoized } from '../lib/memoized.ts'
 import { RateLimited } from '../lib/problems.ts'
-import { addressKey } from '../rate-limits/address-key.ts'
 import type { Counted, Counter } from '../rate-limits/counters.ts'
 import { leftOf, limitField, policyField, secondsUntil } from '../rate-limits/fields.ts'
 import { createMemoryCounters } from '../rate-limits/memory-counters.ts'
 import { type CallerTier, type Policy, policiesOf, tierPolicies } from '../rate-limits/policies.ts'
 import { createSharedCounters } from '../rate-limits/shared-counters.ts'
 import type { SharedRedis } from '../redis/shared.ts'
-import { clientAddress } from './client-address.ts'
+import { type Caller, knownAs, type ShownCaller, someoneAt, subjectOf } from './counted-callers.ts'
 import { listOf } from './on-route.ts'
 
 declare module 'fastify' {
@@ -48,7 +46,7 @@ export interface RateLimits {
 
 interface Standing {
   tier: CallerTier
-  counted_by: 'user' | 'api_key' | 'address'
+  counted_by: ShownCaller['counted_by']
   policies: {
     name: string
     quota: number
@@ -63,12 +61,6 @@ interface RateLimitOptions {
   redis: SharedRedis | undefined
   /** The session of an access token that was ours, but is good no longer. */
   formerHolder(request: FastifyRequest): string | undefined
-}
-
-interface Caller {
-  tier: CallerTier
-  counted_by: Standing['counted_by'] | 'session'
-  id: string
 }
 
 interface Rule {
@@ -89,7 +81,10 @@ export default fp(
       labelNames: ['policy'],
       registers: [app.metrics],
     })
-    const tierRule: Rule = { policies: ({ tier }) => tiers[tier], subject: subjectOf }
+    const tierRule: Rule = {
+      policies: ({ tier }) => tiers[tier],
+      subject: (_request, caller) => subjectOf(caller),
+    }
 
     app.decorate('rateLimits', {
       enabled: config.RATELIMIT_ENABLED,
@@ -170,15 +165,6 @@ export default fp(
   { name: 'rate-limits', dependencies: ['metrics'] },
 )
 
-const knownAs = ({ tier, id, api_key_id }: Principal): Caller & { counted_by: 'user' | 'api_key' } =>
-  api_key_id === null ? { tier, counted_by: 'user', id } : { tier, counted_by: 'api_key', id: api_key_id }
-
-const someoneAt = (request: FastifyRequest): Caller & { counted_by: 'address' } => ({
-  tier: 'anonymous',
-  counted_by: 'address',
-  id: addressOf(request),
-})
-
 /** The list of a single rule is always the same one, and so is its field. */
 const policiesIn = (rules: readonly Rule[], caller: Caller): readonly Policy[] =>
   rules.length === 1 ? (rules[0] as Rule).policies(caller) : rules.flatMap(rule => rule.policies(caller))
@@ -197,14 +183,12 @@ function countersOf(rules: readonly Rule[], request: FastifyRequest, caller: Cal
 }
 
 function subjectBy(by: OwnLimit['by']): Rule['subject'] {
-  if (by === 'caller') return (_request, caller) => subjectOf(_request, caller)
+  if (by === 'caller') return (_request, caller) => subjectOf(caller)
   if (by === 'address') return addressSubject
   return request => by(request) ?? addressSubject(request)
 }
 
-const subjectOf = (_request: FastifyRequest, { counted_by, id }: Caller) => `${counted_by}:${id}`
-const addressSubject = (request: FastifyRequest) => `address:${addressOf(request)}`
-const addressOf = (request: FastifyRequest) => addressKey(clientAddress(request))
+const addressSubject = (request: FastifyRequest) => subjectOf(someoneAt(request))
 
 /** A route may count twice: before its body is there, and after. */
 function addField(reply: FastifyReply, name: string, value: string) {

@@ -155,7 +155,7 @@ test('users are changed with one event each, and only if something changes', asy
     { type: 'user.deactivated', changes: { is_active: [true, false] } },
     { type: 'user.updated', changes: { is_active: [false, true] } },
   ])
-  t.equal(events.length, 3)
+  t.equal(events.length, 4)
 })
 
 test('all sessions of one user are ended, each with its event', async t => {
