@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Access } from '../lib/access.ts'
 import type { ProblemConstructor } from '../lib/problem.ts'
+import { secretFields } from './secret-answers.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -41,6 +42,11 @@ function routeFaults(app: FastifyInstance, route: RouteOptions): string[] {
   // Whether it is safe to send again is never left open.
   if (route.method === 'POST' && route.url.startsWith('/api/v1/') && config?.idempotency === undefined) {
     faults.push('config.idempotency')
+  }
+  // Compressed or not is never left open either, where it could tell what others must not know.
+  if (config?.secret === undefined) {
+    const fields = secretFields(app, schema)
+    if (fields.length > 0) faults.push(`config.secret, for ${fields.join(', ')}`)
   }
   // Hidden routes belong to a library and are not in the OpenAPI document, but who may call them is still said.
   if (schema?.hide !== true) {

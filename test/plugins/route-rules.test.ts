@@ -71,3 +71,13 @@ test('a name is used once', async t => {
 test('hidden routes still say who may call them', async t => {
   t.match(await refusal(t, { schema: { hide: true } }), 'lacks config.access')
 })
+
+test('a route whose answers sound like a secret says whether they hold one', async t => {
+  const { config, schema } = probe('issue', { response: { 200: { $ref: 'IssuedApiKey#' } } })
+  t.match(await refusal(t, { config, schema }), 'POST /probe lacks config.secret, for key')
+  for (const secret of [true, false])
+    t.equal(await refusal(t, { config: { ...config, secret }, schema }), undefined)
+  const nested = Type.Object({ data: Type.Array(Type.Object({ device_token: Type.String() })) })
+  t.match(await refusal(t, probe('nested', { response: { 200: nested } })), 'config.secret, for device_token')
+  t.equal(await refusal(t, probe('page', { response: { 200: { $ref: 'SessionPage#' } } })), undefined)
+})

@@ -9,6 +9,9 @@ import { remove, retry } from './service.ts'
 
 const tags = ['jobs']
 
+/** The `key` of a job says which others it stands for. */
+const NO_SECRET = false
+
 export default {
   prefix: '/api/v1/admin/jobs',
   tag: { name: 'jobs', description: 'Background work, for those who run the service.' },
@@ -19,7 +22,7 @@ export default {
     app.get(
       '',
       {
-        config: { access: ADMINS, problems: [InvalidCursor] },
+        config: { access: ADMINS, secret: NO_SECRET, problems: [InvalidCursor] },
         schema: {
           operationId: 'listJobs',
           summary: 'Count jobs by queue and state, and list the failed ones',
@@ -45,7 +48,7 @@ export default {
     app.post(
       '/:id/retry',
       {
-        config: { access: ADMINS, idempotency: true, problems: [Conflict] },
+        config: { access: ADMINS, secret: NO_SECRET, idempotency: true, problems: [Conflict] },
         schema: {
           operationId: 'retryJob',
           summary: 'Run a failed job again, at once and with all its tries',

@@ -58,6 +58,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access,
         limits: authLimits(accounts).createApiKey,
+        secret: true,
         idempotency: true,
         problems: [Conflict],
       },
@@ -116,7 +117,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/api-keys/:id/rotate',
     {
-      config: { access, body: 'optional', idempotency: true, problems: [Conflict] },
+      config: { access, secret: true, body: 'optional', idempotency: true, problems: [Conflict] },
       schema: {
         operationId: 'rotateApiKey',
         summary: 'Replace an API key by a new one',

@@ -46,6 +46,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: 'public',
         limits: limits.register,
+        secret: true,
         idempotency: true,
         mail: 'optional',
         problems: [EmailTaken, RegistrationClosed],
@@ -71,6 +72,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: 'public',
         limits: limits.login,
+        secret: true,
         idempotency: true,
         mail: 'optional',
         problems: [InvalidCredentials, AccountDisabled, AccountLocked],
@@ -97,6 +99,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: 'public',
         limits: limits.verifyMfa,
+        secret: true,
         idempotency: true,
         mail: 'optional',
         problems: [MfaInvalid, AccountLocked, InvalidCredentials],
@@ -124,6 +127,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: 'public',
         limits: limits.refresh,
+        secret: true,
         body: 'optional',
         // Requests of several users may differ in nothing but a header.
         idempotency: { caller: request => refreshTokenOf(request, CORS_ORIGINS) },
@@ -160,6 +164,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: 'optional',
         limits: limits.logout,
+        secret: true,
         badToken: 'ignored',
         // Afterwards, nobody can tell any more whose the token was; and where it was none, the cookie counts.
         idempotency: {

@@ -15,7 +15,7 @@ export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/mfa/totp',
     {
-      config: { access, idempotency: true, problems: [Conflict] },
+      config: { access, secret: true, idempotency: true, problems: [Conflict] },
       schema: {
         operationId: 'enrolTotp',
         summary: 'Ask for a secret for an authenticator',
@@ -32,7 +32,7 @@ export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/mfa/totp/confirm',
     {
-      config: { access, idempotency: true, mail: 'optional', problems: [MfaInvalid, Conflict] },
+      config: { access, secret: true, idempotency: true, mail: 'optional', problems: [MfaInvalid, Conflict] },
       schema: {
         operationId: 'confirmTotp',
         summary: 'Enable MFA by the first code of the authenticator',
@@ -69,7 +69,7 @@ export const mfaRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/mfa/recovery-codes',
     {
-      config: { access, idempotency: true, mail: 'optional', problems: passwordProblems },
+      config: { access, secret: true, idempotency: true, mail: 'optional', problems: passwordProblems },
       schema: {
         operationId: 'replaceRecoveryCodes',
         summary: 'Replace the recovery codes by ten new ones',

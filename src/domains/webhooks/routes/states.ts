@@ -56,7 +56,7 @@ export const stateRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/:id/rotate-secret',
     {
-      config: { access: WRITE, idempotency: true, versioned: true, embedded: health },
+      config: { access: WRITE, secret: true, idempotency: true, versioned: true, embedded: health },
       schema: {
         operationId: 'rotateWebhookSecret',
         summary: 'Replace the secret of a webhook by a new one',

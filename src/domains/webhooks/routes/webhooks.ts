@@ -49,6 +49,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: WRITE,
+        secret: true,
         idempotency: true,
         versioned: 'answer',
         embedded: health,
