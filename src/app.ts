@@ -20,6 +20,7 @@ import { createMailer } from './mail/mailer.ts'
 import access, { credentialOf } from './plugins/access.ts'
 import accessToken, { type AccessTokens } from './plugins/access-token.ts'
 import { createCompilers } from './plugins/compilers.ts'
+import compression from './plugins/compression.ts'
 import cors from './plugins/cors.ts'
 import idempotency from './plugins/idempotency.ts'
 import input from './plugins/input.ts'
@@ -153,6 +154,7 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   await app.register(mail, { mailer })
   await app.register(idempotency, { vault: createVault(secretsOf(config), 'idempotency') })
   await app.register(preconditions, { required: config.REQUIRE_IF_MATCH })
+  await app.register(compression)
   const all = Object.values<Domain>(domains)
   await app.register(openapi, {
     tags: all.map(({ tag }) => tag),

@@ -14,7 +14,8 @@ const DESCRIPTION = `Accounts, authentication, owner-scoped resources, events an
 Every answer that is not a success is \`application/problem+json\` (RFC 9457); \`code\` is what programs should look at,
 and \`/problems/{code}\` explains it. Every answer carries \`X-Request-Id\`. A path that exists under another method is a
 405 with \`Allow\`. Bodies are JSON in UTF-8, are never coerced, and may hold no unknown field; where an operation shows
-no body, that is any field.`
+no body, that is any field. Answers of 1 KiB or more are compressed as \`Accept-Encoding\` says (\`br\`, \`gzip\`), unless
+they hold a secret; their \`ETag\` then ends with the name of the encoding.`
 
 /** The page's own scripts and nothing else; it sets styles inline. */
 const PAGE_POLICY =

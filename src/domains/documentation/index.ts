@@ -13,12 +13,12 @@ export default {
   prefix: '',
   tag: { name: 'documentation', description: 'What the service says about itself.' },
   routes: async app => {
-    let document: string | undefined
+    let document: Buffer | undefined
 
     app.get(
       '/openapi.json',
       {
-        config,
+        config: { ...config, constant: true },
         schema: {
           operationId: 'getOpenApi',
           summary: 'This document',
@@ -28,7 +28,7 @@ export default {
       },
       async (_request, reply) => {
         // The routes cannot change any more, so it is made and written once, when first asked for.
-        document ??= JSON.stringify(app.swagger())
+        document ??= Buffer.from(JSON.stringify(app.swagger()))
         return reply.type('application/json').send(document as never)
       },
     )
