@@ -33,6 +33,7 @@ import { answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
 import rateLimits from './plugins/rate-limits.ts'
 import { requestId } from './plugins/request-id.ts'
 import { RequestLog } from './plugins/request-log.ts'
+import requestMetrics from './plugins/request-metrics.ts'
 import routeRules from './plugins/route-rules.ts'
 import securityHeaders from './plugins/security-headers.ts'
 import unknownRoutes from './plugins/unknown-routes.ts'
@@ -113,6 +114,7 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   answerOnTheWire(app)
   app.decorate('database', database)
   await app.register(metrics)
+  await app.register(requestMetrics)
   app.decorate('redis', redis)
   const sharedRedis = redis && createSharedRedis(redis, logger, app.metrics)
   app.decorate('sharedRedis', sharedRedis)

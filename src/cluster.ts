@@ -1,10 +1,11 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gatherMetricsFor } from './lib/cluster-metrics.ts'
 import { EXIT_CONFIG, EXIT_TEMPORARY, EXIT_UNAVAILABLE } from './lib/exit-codes.ts'
 import { isMain } from './lib/is-main.ts'
 import { type Running, runProcess, type Surroundings } from './process.ts'
-import { SUCCESSOR, startServer } from './server.ts'
+import { READY, SUCCESSOR, startServer } from './server.ts'
 
 /** A process that lives this long was well; one that dies sooner is in a crash loop. */
 const WELL_AFTER_MS = 10_000
@@ -46,8 +47,8 @@ export async function supervise({ config, logger }: Surroundings): Promise<Runni
     // In place of one that died, it shares the port with others that serve.
     const worker = fork(served ? [SUCCESSOR] : [])
     const startedAt = Date.now()
-    worker.once('message', () => {
-      served = true
+    worker.on('message', message => {
+      if (message === READY) served = true
     })
     join(worker, startedAt)
   }
@@ -71,6 +72,7 @@ export async function supervise({ config, logger }: Surroundings): Promise<Runni
     const worker = cluster.fork()
     // What cannot be started, or told, is dealt with when it exits; it must not end the supervisor.
     worker.on('error', error => logger.error({ err: error }, 'a web process cannot be reached'))
+    gatherMetricsFor(worker, members)
     return worker
   }
 
@@ -118,8 +120,9 @@ function restartDelay(failures: number): number {
 
 async function becomesReady(worker: Worker): Promise<boolean> {
   const tooLate = sleep(READY_WITHIN_MS, ['too late'], { ref: false })
+  // It serves nobody before that, and so says nothing else.
   const outcome = await Promise.race([once(worker, 'message'), once(worker, 'exit'), tooLate])
-  return outcome[0] === 'ready'
+  return outcome[0] === READY
 }
 
 /** The entry of `npm start`: this file is also what each forked process runs. */

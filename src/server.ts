@@ -6,6 +6,7 @@ import type { Config } from './config.ts'
 import { connect } from './db/connect.ts'
 import type { Database } from './db/types.ts'
 import { banner } from './lib/banner.ts'
+import { giveMetrics } from './lib/cluster-metrics.ts'
 import { drain, trackConnections } from './lib/drain.ts'
 import { EXIT_UNAVAILABLE, StartupError } from './lib/exit-codes.ts'
 import { isMain } from './lib/is-main.ts'
@@ -17,6 +18,9 @@ import { startWork, type Work } from './work.ts'
 
 /** The argument by which the supervisor marks a process that replaces one which still serves. */
 export const SUCCESSOR = '--successor'
+
+/** What a process says to its supervisor when it serves. */
+export const READY = 'ready'
 
 /** What closing the database may take, of the time in which the process has to be gone. */
 const CLOSE_MS = 2_000
@@ -31,6 +35,7 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
   const redis = connectRedis(config)
   const app = await buildApp(config, { database, redis, logger, lifecycle })
   const connections = trackConnections(app.server)
+  giveMetrics(app.metrics)
   // A successor shares its port with processes that serve: it takes no connection before it can answer it.
   const isSuccessor = process.argv.includes(SUCCESSOR)
   if (isSuccessor) await prepareSchema()
@@ -79,7 +84,7 @@ export async function startServer({ config, logger }: Surroundings): Promise<Run
     if (config.WORKER) work = startWork(config, database, logger)
     const { port } = app.server.address() as AddressInfo
     logger.info({ address, port, version: packageVersion, database: database.kind }, 'ready')
-    process.send?.('ready')
+    process.send?.(READY)
     // In a cluster, the first process speaks for all.
     if (!cluster.isWorker || cluster.worker?.id === 1)
       banner(process.stdout, address, dataPlace(database, config))

@@ -34,6 +34,7 @@ const table: Record<string, Who> = {
   getReadiness: 'everybody',
   getOpenApi: 'everybody',
   getProblem: 'everybody',
+  getMetrics: 'everybody',
   getJwks: 'everybody',
 
   register: 'everybody',

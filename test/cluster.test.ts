@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Agent, get, type IncomingMessage } from 'node:http'
 import { type Test, test } from 'tap'
 import { createServerDatabase, serverUrl } from './database.ts'
+import { parseMetrics } from './metrics-text.ts'
 import { run, startServer, temporaryDirectory } from './processes.ts'
 
 test('one process is its own supervisor', async t => {
@@ -58,6 +59,41 @@ if (serverUrl !== undefined) {
     t.notMatch(server.output(), 'told twice')
     t.equal(server.output().match(/"msg":"stopped"/g)?.length, 3)
   })
+
+  test('one scrape tells of every process, also while one of them hangs', async t => {
+    const server = await start(t)
+    await server.ready(2)
+    const scrape = async () => {
+      const families = parseMetrics(await (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text())
+      const values = (name: string) =>
+        Object.fromEntries(families.get(name)?.samples.map(each => [each.labels.process, each.value]) ?? [])
+      return { answered: values('plinth_process_answered'), memory: values('process_resident_memory_bytes') }
+    }
+    const both = await scrape()
+    t.strictSame(both.answered, { 1: 1, 2: 1 })
+    t.strictSame(Object.keys(both.memory), ['1', '2'])
+    t.not(both.memory[1], both.memory[2])
+    const many = await Promise.all(Array.from({ length: 5 }, scrape))
+    for (const each of many) t.strictSame(each.answered, both.answered)
+
+    const [victim = 0] = await server.ready(2)
+    process.kill(victim, 'SIGSTOP')
+    // The one that is stopped answers no connection that it is given, so the others have to be tried.
+    const { answered, memory } = await firstOf(() => scrape(), 8)
+    t.strictSame(Object.values(answered).sort(), [0, 1])
+    t.equal(Object.keys(memory).length, 1)
+    process.kill(victim, 'SIGKILL')
+    await server.ready(3)
+    const after = await scrape()
+    t.strictSame(Object.values(after.answered), [1, 1])
+    t.ok(after.answered[3], 'the one in its place is told')
+    server.child.kill('SIGTERM')
+    t.equal((await server.exit).code, 0)
+  })
+
+  /** The first that succeeds of so many at once. */
+  const firstOf = <T>(attempt: () => Promise<T>, count: number) =>
+    Promise.any(Array.from({ length: count }, attempt))
 
   test('a rolling restart under load loses no request', async t => {
     const server = await start(t)

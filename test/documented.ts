@@ -78,7 +78,8 @@ export async function documentedApi(app: App, answered = new Set<string>()) {
     if (schema === undefined) return [...untold, type]
     const validate = ajv.compile({ ...closed(schema), components })
     const values = type === 'application/x-ndjson' ? body.trimEnd().split('\n') : [body]
-    return [...untold, ...values.flatMap(text => (validate(JSON.parse(text)) ? [] : (validate.errors ?? [])))]
+    const parse = type.startsWith('text/') ? String : JSON.parse
+    return [...untold, ...values.flatMap(text => (validate(parse(text)) ? [] : (validate.errors ?? [])))]
   }
 
   /** Holds what the service sent by itself against what the document says of it. */

@@ -202,6 +202,13 @@ export const Environment = Type.Object({
     maximum: 5_000,
     description: 'Live streams of events that one user may have open in one process',
   }),
+  METRICS_TOKEN: Type.Optional(
+    Type.String({
+      minLength: 16,
+      description: 'What `GET /metrics` demands as a Bearer token; without it, everybody may read them',
+      ...secret,
+    }),
+  ),
   MAIL_SERVER: Type.Optional(Type.String({ minLength: 1, description: 'SMTP host that sends the mail' })),
   MAIL_PORT: Type.Integer({ default: 587, minimum: 1, maximum: 65535, description: 'SMTP port' }),
   MAIL_USE_TLS: Type.Boolean({

@@ -16,6 +16,11 @@ export const securitySchemes = {
       'A long-lived key, also taken as `Authorization: Bearer …`. It may call the operations that name one of its ' +
       'scopes, and no other that needs a caller.',
   },
+  metricsToken: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'What the operator configured as `METRICS_TOKEN`, which is nobody’s access token.',
+  },
   refreshToken: { type: 'http', scheme: 'bearer', description: 'A refresh token.' },
   refreshCookie: {
     type: 'apiKey',
