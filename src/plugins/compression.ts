@@ -65,7 +65,8 @@ export default fp(
         if (encoding === undefined) return done(null, payload)
         if (isStream(payload)) return done(null, encodedStream(reply, payload, encoding))
         const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(payload as string)
-        if (constant) return send(best(bytes)[encoding](), encoding, reply, done)
+        if (constant && reply.problem_code === null)
+          return send(best(bytes)[encoding](), encoding, reply, done)
         if (bytes.length <= MOST_AT_ONCE_BYTES) {
           markEncoded(reply, encoding)
           return done(null, compressNow(bytes, encoding))
