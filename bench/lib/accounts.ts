@@ -10,7 +10,7 @@ import { until } from './wait.ts'
 export const PASSWORD = 'the same for all accounts'
 
 /** The same for all processes of a bench, so that each takes the tokens of the others. */
-const JWT_SECRET_KEY = randomBytes(36).toString('base64')
+export const JWT_SECRET_KEY = randomBytes(36).toString('base64')
 
 export interface WebProcess {
   port: number
@@ -21,6 +21,7 @@ export interface WebProcess {
 export async function startWebProcess(
   url: string,
   environment: Record<string, string> = {},
+  { keepLog = false } = {},
 ): Promise<WebProcess> {
   const port = await freePort()
   const service = startService(builtScript('server.js'), {
@@ -36,7 +37,7 @@ export async function startWebProcess(
   })
   await until('ready', () => service.log.some(({ msg }) => msg === 'ready') || undefined)
   // From now on its lines are taken and dropped: parsing them would cost the service the core on which we do it.
-  service.child.stdout?.removeAllListeners('data').resume()
+  if (!keepLog) service.child.stdout?.removeAllListeners('data').resume()
   return { port, service }
 }
 

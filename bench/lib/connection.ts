@@ -7,6 +7,8 @@ export interface Answer {
   sentAt: number
   endedAt: number
   retryAfter: string | undefined
+  /** The status line and the header fields. */
+  head: string
   body: string
 }
 
@@ -32,15 +34,16 @@ export function requestText({ method = 'GET', path, token, headers = {}, body }:
 
 /**
  * A kept connection, with one request at a time. It costs a third of what `node:http` does, and has no agent that could
- * queue, retry or open another: what the clients of a bench use is taken from the service on the same cores.
+ * queue, retry or open another: what the clients of a bench use is taken from the service on the same cores. `from`: an
+ * address of loopback, of which each is another client to the service.
  */
-export function openConnection(port: number) {
+export function openConnection(port: number, { from = '127.0.0.1' } = {}) {
   let socket: Socket | undefined
   let received = ''
   let settle: ((outcome: Partial<Answer> & { result: string }) => void) | undefined
 
   function open(): Socket {
-    const made = connect({ port, host: '127.0.0.1', noDelay: true }).setEncoding('latin1')
+    const made = connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true }).setEncoding('latin1')
     made.on('data', text => {
       received += text
       const answer = parse(received)
@@ -68,7 +71,7 @@ export function openConnection(port: number) {
     return new Promise(resolve => {
       settle = outcome => {
         settle = undefined
-        resolve({ retryAfter: undefined, body: '', ...outcome, sentAt, endedAt: performance.now() })
+        resolve({ retryAfter: undefined, head: '', body: '', ...outcome, sentAt, endedAt: performance.now() })
       }
     })
   }
@@ -92,7 +95,11 @@ function parse(text: string) {
   if (text.length < start + length) return undefined
   return {
     result: head.slice(9, 12),
-    retryAfter: /^retry-after: *(\S+)/im.exec(head)?.[1],
+    retryAfter: fieldOf(head, 'retry-after'),
+    head,
     body: text.slice(start, start + length),
   }
 }
+
+export const fieldOf = (head: string, name: string): string | undefined =>
+  new RegExp(`^${name}: *(.*)$`, 'im').exec(head)?.[1]?.trim()
