@@ -14,9 +14,8 @@ import { hammer } from './lib/hammer.ts'
 import { limitsTold, type Told } from './lib/limit-fields.ts'
 import { endAfter, expect } from './lib/limits.ts'
 import { compareServers } from './lib/measured-server.ts'
-import { ownRedis } from './lib/own-redis.ts'
+import { ownRedis, untilShared } from './lib/own-redis.ts'
 import { countBy, describeCounts, quantile } from './lib/stats.ts'
-import { until } from './lib/wait.ts'
 
 // Two processes that share limits through Redis refuse exactly what is too much, whichever of them is asked.
 
@@ -90,19 +89,10 @@ async function withTwo(
 ) {
   const environment = { RATELIMIT_ENABLED: 'true', REDIS_URL: redisUrl, ...limits }
   const both: Both = [await startWebProcess(url, environment), await startWebProcess(url, environment)]
+  // Until then each of them counts alone.
   for (const { port } of both) await untilShared(port)
   await work(both)
   for (const { service } of both) expect((await service.stop()) === 0, 'a process ends with 0')
-}
-
-/** Until then each of them counts alone. */
-async function untilShared(port: number) {
-  const connection = openConnection(port)
-  await until('Redis', async () => {
-    const { body } = await connection.ask({ path: '/health/ready' })
-    return JSON.parse(body).checks.redis?.status === 'ok' || undefined
-  })
-  connection.close()
 }
 
 /** What came back, with what it said of the limits; of each connection in the order of its requests. */
@@ -203,7 +193,10 @@ async function playSeveral(both: Both, { token }: SignedIn) {
 
   const names = all[0]?.told.map(({ name }) => name).join(', ')
   expect(names === 'standard-per-hour, standard-per-second', 'both policies are told')
-  expect(letIn.length === PER_HOUR, `exactly ${PER_HOUR} are let in: neither refuses what only the other counts`)
+  expect(
+    letIn.length === PER_HOUR,
+    `exactly ${PER_HOUR} are let in: neither refuses what only the other counts`,
+  )
   // The first request of each window leaves one less than the quota, and whatever is left is told once in each.
   const leftInSecond = countBy(letIn, ({ told }) => String(told[1]?.left))
   const windows = leftInSecond.get(String(PER_SECOND - 1)) ?? 0
@@ -248,7 +241,12 @@ async function playTiers([a, b]: Both, user: SignedIn, admin: SignedIn) {
     const before = await ask()
     const tier = before.name === 'standard' ? 'premium' : 'standard'
     const path = `/api/v1/users/${user.user_id}`
-    const { result, body, endedAt } = await toA.ask({ method: 'PATCH', path, token: admin.token, body: { tier } })
+    const { result, body, endedAt } = await toA.ask({
+      method: 'PATCH',
+      path,
+      token: admin.token,
+      body: { tier },
+    })
     if (result !== '200') throw new Error(`PATCH was answered with ${result}: ${body}`)
     let asked = 1
     let now = await ask()
@@ -261,7 +259,9 @@ async function playTiers([a, b]: Both, user: SignedIn, admin: SignedIn) {
   toA.close()
   toB.close()
   const [p50, p99, most] = [0.5, 0.99, 1].map(share => quantile(delays, share).toFixed(1))
-  console.log(`\n${tierRounds} changes of tier on A; from the answer to the first answer of B with the new policy`)
+  console.log(
+    `\n${tierRounds} changes of tier on A; from the answer to the first answer of B with the new policy`,
+  )
   console.log(`p50 ${p50} ms, p99 ${p99} ms, longest ${most} ms; the very next request has it in ${atOnce}`)
   expect(Math.max(...delays) < TIER_LIMIT_MS, `within ${TIER_LIMIT_MS} ms`)
   expect(goesOn, 'what was used of the one quota is used of the other')
@@ -274,7 +274,11 @@ async function compareCosts(url: string, redisUrl: string, { token }: SignedIn) 
   await compareServers(
     [
       { title: 'without limits', kind: 'plinth', environment: { RATELIMIT_ENABLED: 'false' } },
-      { title: 'one, in memory', kind: 'plinth', environment: { ...plenty, RATELIMIT_STANDARD: '999999999/hour' } },
+      {
+        title: 'one, in memory',
+        kind: 'plinth',
+        environment: { ...plenty, RATELIMIT_STANDARD: '999999999/hour' },
+      },
       { title: 'two, in memory', kind: 'plinth', environment: plenty },
       {
         title: 'one, in Redis',

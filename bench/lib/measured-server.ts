@@ -48,7 +48,10 @@ const CLIENT_CORE = '1'
 const canPin = pin(process.pid)
 
 /** All variants run; they are asked in turn, in one direction and then in the other. */
-export async function compareServers(variants: readonly Variant[], comparison: Comparison): Promise<Measured[]> {
+export async function compareServers(
+  variants: readonly Variant[],
+  comparison: Comparison,
+): Promise<Measured[]> {
   const { rounds, requests = REQUESTS, connections = CONNECTIONS, path, token } = comparison
   const servers: { variant: Variant; server: MeasuredServer; measured: Measured }[] = []
   for (const variant of variants) {
@@ -58,7 +61,15 @@ export async function compareServers(variants: readonly Variant[], comparison: C
   for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
     for (const { variant, server, measured } of round % 2 === 0 ? servers : servers.toReversed()) {
       const before = cpuMicrosOf(server.pid)
-      const seconds = await hammer({ port: server.port, path, token, ...variant, requests, connections, each })
+      const seconds = await hammer({
+        port: server.port,
+        path,
+        token,
+        ...variant,
+        requests,
+        connections,
+        each,
+      })
       if (round < 0) continue
       measured.micros.push((cpuMicrosOf(server.pid) - before) / requests)
       measured.rates.push(requests / seconds)
@@ -105,7 +116,14 @@ export async function startMeasured(
   nodeOptions: string[] = [],
 ): Promise<MeasuredServer> {
   const { PATH = '' } = process.env
-  const node = [process.execPath, ...nodeOptions, '--import', import.meta.resolve('tsx'), benchScript(SCRIPT), kind]
+  const node = [
+    process.execPath,
+    ...nodeOptions,
+    '--import',
+    import.meta.resolve('tsx'),
+    benchScript(SCRIPT),
+    kind,
+  ]
   const [command = '', ...given] = canPin ? ['taskset', '-c', SERVER_CORE, ...node] : node
   const child = spawn(command, given, {
     cwd: temporaryDirectory(),

@@ -1,6 +1,6 @@
-import { pathToFileURL } from 'node:url'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { Type } from '@sinclair/typebox'
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -79,7 +79,9 @@ async function bare(): Promise<FastifyInstance> {
 
   const schema = { operationId: 'x', summary: 'x', tags, response }
   const routeConfig = { access: 'public' } as const
-  app.get('/health/live', { config: routeConfig, schema: { ...schema, response: live } }, () => ({ status: 'alive' }))
+  app.get('/health/live', { config: routeConfig, schema: { ...schema, response: live } }, () => ({
+    status: 'alive',
+  }))
   app.get('/api/v1/bench-trivial', { config: routeConfig, schema }, trivial)
   app.get(
     '/api/v1/items/:id',
@@ -94,7 +96,14 @@ const idParameters = Type.Object({ id: Type.String({ format: 'uuid' }) })
 const text = Type.String()
 const item = {
   200: Type.Object({
-    ...{ id: text, user_id: text, title: text, description: Type.Union([text, Type.Null()]), status: text, price: text },
+    ...{
+      id: text,
+      user_id: text,
+      title: text,
+      description: Type.Union([text, Type.Null()]),
+      status: text,
+      price: text,
+    },
     metadata: Type.Record(Type.String(), Type.Unknown()),
     ...{ version: Type.Integer(), created_at: text, updated_at: text },
   }),

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
+import { openConnection } from './connection.ts'
 import { freePort } from './http.ts'
 import { atExit } from './limits.ts'
 import { temporaryDirectory } from './service.ts'
@@ -54,4 +55,14 @@ async function answers(port: number): Promise<boolean> {
   } finally {
     redis.disconnect()
   }
+}
+
+/** Until a process is connected to its Redis. */
+export async function untilShared(port: number) {
+  const connection = openConnection(port)
+  await until('Redis', async () => {
+    const { body } = await connection.ask({ path: '/health/ready' })
+    return JSON.parse(body).checks.redis?.status === 'ok' || undefined
+  })
+  connection.close()
 }
