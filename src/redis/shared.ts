@@ -16,6 +16,9 @@ const PATIENCE_MS = 50
 
 const LOOK_AGAIN_MS = 1_000
 
+/** By a write: one that takes none, because it is full, a replica or has no replica, answers a ping. */
+const LOOK = ['plinth:look', 1, 'PX', LOOK_AGAIN_MS] as const
+
 export function createSharedRedis(redis: Redis, logger: Logger, metrics: Registry): SharedRedis {
   const up = new Gauge({
     name: 'plinth_redis_up',
@@ -60,7 +63,7 @@ export function createSharedRedis(redis: Redis, logger: Logger, metrics: Registr
   async function look() {
     if (isThere || ended) return
     try {
-      await inTime(redis.ping())
+      await inTime(redis.set(...LOOK))
       come()
     } catch (error) {
       tellAway(error)

@@ -67,4 +67,103 @@ test('an event loop that was busy is not taken for a slow Redis', { skip: withou
   t.equal(await answer, 'PONG')
   t.equal(shared.isThere, true)
   t.strictSame(told(), [])
+import { EventEmitter, once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import { Registry } from 'prom-client'
+import { type Test, test } from 'tap'
+import { connectRedis } from '../../src/redis/connect.ts'
+import { createSharedRedis } from '../../src/redis/shared.ts'
+import { recordingLogger, testConfig } from '../helper.ts'
+
+/** Answers every command, or none. */
+async function fakeServer(t: Test) {
+  const sockets: Socket[] = []
+  const silent = new WeakSet<Socket>()
+  const server = createServer(socket => {
+    sockets.push(socket)
+    socket
+      .on('error', () => {})
+      .on('data', chunk => {
+        if (silent.has(socket)) return
+        // Each command is an array whose first string is its name.
+        for (const [, name = ''] of String(chunk).matchAll(/\*\d+\r\n\$\d+\r\n(\w+)\r\n/g)) {
+          const info = 'redis_version:7.0.0\r\nloading:0\r\n'
+          socket.write(name.toLowerCase() === 'info' ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n')
+        }
+      })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return {
+    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    connections: () => sockets.length,
+    /** Takes what comes on the connections that there are, and never answers it. */
+    silence() {
+      for (const socket of sockets) silent.add(socket)
+    },
+  }
+}
+
+function share(t: Test, redis: Redis) {
+  const log = recordingLogger('info')
+  const shared = createSharedRedis(redis, log.logger, new Registry())
+  t.teardown(() => shared.end())
+  return { shared, messages: () => log.lines().map(({ msg }) => msg.slice(0, 13)) }
+}
+
+async function until(holds: () => boolean) {
+  for (let time = 0; time < 1_200 && !holds(); time++) await sleep(10)
+}
+
+test('a connection that says nothing any more, and of whose end nobody is told, is replaced', async t => {
+  const server = await fakeServer(t)
+  const redis = connectRedis(testConfig({ REDIS_URL: server.url })) as Redis
+  t.teardown(() => redis.disconnect())
+  const { shared, messages } = share(t, redis)
+  await until(() => shared.isThere)
+  t.equal(server.connections(), 1)
+
+  server.silence()
+  await t.rejects(
+    shared.ask(client => client.get('x')),
+    /No answer within 50 ms/,
+  )
+  t.equal(shared.isThere, false)
+  await until(() => shared.isThere)
+  t.equal(shared.isThere, true, 'by another connection')
+  t.equal(server.connections(), 2)
+  t.strictSame(messages(), ['Redis is away', 'Redis is back'])
+})
+
+test('a Redis that answers, but takes no writes, is away and not back each second', async t => {
+  let writes = true
+  const refused = new Error('NOREPLICAS Not enough good replicas to write.')
+  const redis = Object.assign(new EventEmitter(), {
+    status: 'ready',
+    ping: async () => 'PONG',
+    set: async () => {
+      if (!writes) throw refused
+    },
+  }) as unknown as Redis
+  const { shared, messages } = share(t, redis)
+  t.equal(shared.isThere, true)
+
+  writes = false
+  await t.rejects(
+    shared.ask(client => client.set('x', 1)),
+    refused,
+  )
+  await sleep(1_500)
+  t.equal(shared.isThere, false)
+  t.strictSame(messages(), ['Redis is away'])
+
+  writes = true
+  await until(() => shared.isThere)
+  t.strictSame(messages(), ['Redis is away', 'Redis is back'])
 })
