@@ -273,14 +273,19 @@ function report(answers: Answer[], goneAt: number, backAt: number) {
       `${when.padEnd(7)} ${counts}; p50 ${p50}, p99 ${p99}, longest ${most}; ${slow} of ${PATIENCE_MS} ms or more`,
     )
   }
-  const waited = during.filter(answer => timeOf(answer) >= PATIENCE_MS).length
+  const slow = (some: Answer[]) => some.filter(answer => timeOf(answer) >= PATIENCE_MS).length
+  const usual = Math.max(...[before, after].map(some => slow(some) / some.length))
   expect(
     answers.every(({ result }) => result.startsWith('2')),
     'every request is answered with 2xx',
   )
-  expect(waited <= 4 * CONNECTIONS, 'only those wait for Redis that were asking it when it went')
-  const longest = Math.max(...during.map(timeOf))
-  expect(longest <= PATIENCE_MS + SLACK_MS, `and not much longer than ${PATIENCE_MS} ms`)
+  expect(
+    slow(during) <= 2 * CONNECTIONS + 2 * usual * during.length,
+    'only those wait for Redis that were asking it when it went, and as many as wait without that',
+  )
+  const longest = (some: Answer[]) => Math.max(...some.map(timeOf))
+  const slack = Math.max(SLACK_MS, longest(before), longest(after))
+  expect(longest(during) <= PATIENCE_MS + slack, `and not much longer than ${PATIENCE_MS} ms`)
 }
 
 function timeOf({ sentAt, endedAt }: Answer): number {
