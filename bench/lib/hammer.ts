@@ -21,7 +21,10 @@ export async function hammer(task: Hammer): Promise<number> {
   await Promise.all(
     Array.from({ length: connections }, async () => {
       const connection = openConnection(port, from === undefined ? {} : { from })
-      while (left-- > 0 && performance.now() < until) await each?.(await connection.send(text), connection)
+      while (left-- > 0 && performance.now() < until) {
+        const answer = await connection.send(text)
+        await each?.(answer, connection)
+      }
       connection.close()
     }),
   )

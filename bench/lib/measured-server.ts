@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { JWT_SECRET_KEY } from './accounts.ts'
 import { hammer } from './hammer.ts'
 import { atExit } from './limits.ts'
+import type { Profile } from './profile.ts'
 import { benchScript, temporaryDirectory } from './service.ts'
 import { median } from './stats.ts'
 import { cpuMicrosOf } from './usage.ts'
@@ -106,6 +107,8 @@ const spread = (values: number[], digits: number) =>
 interface MeasuredServer {
   pid: number
   port: number
+  /** Where its time goes while `work` runs. */
+  profile(work: () => Promise<unknown>): Promise<Profile>
   stop(): Promise<void>
 }
 
@@ -113,17 +116,9 @@ interface MeasuredServer {
 export async function startMeasured(
   { kind, environment = {} }: Pick<Variant, 'kind' | 'environment'>,
   url: string,
-  nodeOptions: string[] = [],
 ): Promise<MeasuredServer> {
   const { PATH = '' } = process.env
-  const node = [
-    process.execPath,
-    ...nodeOptions,
-    '--import',
-    import.meta.resolve('tsx'),
-    benchScript(SCRIPT),
-    kind,
-  ]
+  const node = [process.execPath, '--import', import.meta.resolve('tsx'), benchScript(SCRIPT), kind]
   const [command = '', ...given] = canPin ? ['taskset', '-c', SERVER_CORE, ...node] : node
   const child = spawn(command, given, {
     cwd: temporaryDirectory(),
@@ -131,10 +126,17 @@ export async function startMeasured(
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   atExit(() => child.kill('SIGKILL'))
-  const port = await listening(child)
+  const port = (await reported(child)) as number
   return {
     pid: child.pid ?? 0,
     port,
+    async profile(work) {
+      child.send('start')
+      await reported(child)
+      await work()
+      child.send('stop')
+      return (await reported(child)) as Profile
+    },
     async stop() {
       const exit = once(child, 'exit')
       child.kill('SIGTERM')
@@ -145,13 +147,13 @@ export async function startMeasured(
 
 const SCRIPT = 'overhead-server.ts'
 
-async function listening(child: ChildProcess): Promise<number> {
+async function reported(child: ChildProcess): Promise<unknown> {
   const died = once(child, 'exit').then(([code]) => {
     throw new Error(`A server ended with ${code}.`)
   })
   died.catch(() => {})
-  const [port] = await Promise.race([once(child, 'message'), died])
-  return port as number
+  const [content] = await Promise.race([once(child, 'message'), died])
+  return content
 }
 
 function pin(pid: number): boolean {

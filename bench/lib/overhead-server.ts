@@ -1,3 +1,4 @@
+import { Session } from 'node:inspector/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -34,9 +35,61 @@ const tags = ['bench']
 const response = { 200: Type.Object({ answer: Type.Integer() }, { description: 'Nothing was done.' }) }
 const trivial = () => ({ answer: 42 })
 
+const live = { 200: Type.Object({ status: Type.Literal('alive') }) }
+const idParameters = Type.Object({ id: Type.String({ format: 'uuid' }) })
+const text = Type.String()
+const item = {
+  200: Type.Object({
+    ...{
+      id: text,
+      user_id: text,
+      title: text,
+      description: Type.Union([text, Type.Null()]),
+      status: text,
+      price: text,
+    },
+    metadata: Type.Record(Type.String(), Type.Unknown()),
+    ...{ version: Type.Integer(), created_at: text, updated_at: text },
+  }),
+}
+
+type Addition = (app: FastifyInstance) => unknown
+
+/** What can be added to a plain Fastify by itself. */
+const plugins: Record<string, Addition> = {
+  'security-headers': app => app.register(securityHeaders),
+  'unknown-routes': app => app.register(unknownRoutes, { maxParamLength: 500 }),
+  cors: app => app.register(cors, { origins: config.CORS_ORIGINS }),
+  input: app => app.register(input),
+  lifecycle: app => app.register(lifecycle, { lifecycle: { phase: 'serving' } }),
+  async limits(app) {
+    app.decorateRequest('user', null as never)
+    await app.register(metrics)
+    await app.register(rateLimits, { config, redis: undefined, formerHolder: () => undefined })
+  },
+  /** Another one's, from where it was installed by hand. */
+  async 'fastify-rate-limit'(app) {
+    const path = join(process.env.BENCH_RATE_LIMIT ?? '', 'index.js')
+    const { default: plugin } = await import(pathToFileURL(path).href)
+    await app.register(plugin, {
+      max: 999_999_999,
+      timeWindow: '1 hour',
+      enableDraftSpec: true,
+    })
+  },
+  /** A hook that does nothing: what each of ours costs at least. */
+  hook: app =>
+    app.register(
+      fp(async scope => {
+        scope.addHook('onRequest', (_request, _reply, done) => done())
+      }),
+    ),
+}
+
 const app = base === 'plinth' ? await plinth() : await bare()
 await app.listen({ host: '127.0.0.1', port: 0 })
 process.once('SIGTERM', () => process.exit(0))
+process.once('message', profileFromNowOn)
 process.send?.((app.server.address() as AddressInfo).port)
 
 async function plinth(): Promise<FastifyInstance> {
@@ -91,53 +144,16 @@ async function bare(): Promise<FastifyInstance> {
   return app
 }
 
-const live = { 200: Type.Object({ status: Type.Literal('alive') }) }
-const idParameters = Type.Object({ id: Type.String({ format: 'uuid' }) })
-const text = Type.String()
-const item = {
-  200: Type.Object({
-    ...{
-      id: text,
-      user_id: text,
-      title: text,
-      description: Type.Union([text, Type.Null()]),
-      status: text,
-      price: text,
-    },
-    metadata: Type.Record(Type.String(), Type.Unknown()),
-    ...{ version: Type.Integer(), created_at: text, updated_at: text },
-  }),
-}
-
-type Addition = (app: FastifyInstance) => unknown
-
-/** What can be added to a plain Fastify by itself. */
-const plugins: Record<string, Addition> = {
-  'security-headers': app => app.register(securityHeaders),
-  'unknown-routes': app => app.register(unknownRoutes, { maxParamLength: 500 }),
-  cors: app => app.register(cors, { origins: config.CORS_ORIGINS }),
-  input: app => app.register(input),
-  lifecycle: app => app.register(lifecycle, { lifecycle: { phase: 'serving' } }),
-  async limits(app) {
-    app.decorateRequest('user', null as never)
-    await app.register(metrics)
-    await app.register(rateLimits, { config, redis: undefined, formerHolder: () => undefined })
-  },
-  /** Another one's, from where it was installed by hand. */
-  async 'fastify-rate-limit'(app) {
-    const path = join(process.env.BENCH_RATE_LIMIT ?? '', 'index.js')
-    const { default: plugin } = await import(pathToFileURL(path).href)
-    await app.register(plugin, {
-      max: 999_999_999,
-      timeWindow: '1 hour',
-      enableDraftSpec: true,
-    })
-  },
-  /** A hook that does nothing: what each of ours costs at least. */
-  hook: app =>
-    app.register(
-      fp(async scope => {
-        scope.addHook('onRequest', (_request, _reply, done) => done())
-      }),
-    ),
+/** Until it is told for the second time. */
+async function profileFromNowOn() {
+  const session = new Session()
+  session.connect()
+  await session.post('Profiler.enable')
+  await session.post('Profiler.setSamplingInterval', { interval: 200 })
+  await session.post('Profiler.start')
+  process.once('message', async () => {
+    const { profile } = await session.post('Profiler.stop')
+    process.send?.(profile)
+  })
+  process.send?.('profiling')
 }
