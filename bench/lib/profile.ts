@@ -15,22 +15,25 @@ interface ProfileNode {
 const WAITING = '(idle)'
 
 /**
- * Microseconds of each file or package without what it calls, and of each function with what it calls. Native functions count for whoever calls them.
+ * Microseconds of each file or package, and of each function, without what they call. Native functions count for whoever
+ * calls them.
  */
 export function readProfile({ nodes, samples, timeDeltas }: Profile, root: string) {
   const byId = new Map(nodes.map(node => [node.id, node]))
   const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map(child => [child, id])))
-  const own = new Map<string, number>()
-  const whole = new Map<string, number>()
+  const files = new Map<string, number>()
+  const functions = new Map<string, number>()
   samples.forEach((id, index) => {
     const micros = timeDeltas[index] ?? 0
     const frames = pathTo(id).map(node => node.callFrame)
-    if (frames[0]?.functionName === WAITING) return
-    const named = frames.find(({ url }) => url !== '') ?? frames[0]
-    add(own, named === undefined ? '?' : placeOf(named.url || named.functionName, root), micros)
-    for (const name of new Set(frames.map(frame => nameOf(frame, root)))) add(whole, name, micros)
+    const inner = frames[0]
+    const named = frames.find(({ url }) => url !== '') ?? inner
+    if (inner === undefined || named === undefined || inner.functionName === WAITING) return
+    add(files, named.url === '' ? named.functionName : placeOf(named.url, root), micros)
+    const native = inner === named ? '' : ` > ${inner.functionName}`
+    add(functions, `${nameOf(named, root)}${native}`, micros)
   })
-  return { own, whole }
+  return { files, functions }
 
   /** From the inside out. */
   function pathTo(id: number): ProfileNode[] {
@@ -44,7 +47,7 @@ export function readProfile({ nodes, samples, timeDeltas }: Profile, root: strin
 }
 
 function nameOf({ functionName, url, lineNumber }: ProfileNode['callFrame'], root: string): string {
-  return `${functionName || '(anonymous)'} ${placeOf(url, root)}:${lineNumber + 1}`
+  return `${placeOf(url, root)}:${lineNumber + 1} ${functionName || '(anonymous)'}`
 }
 
 function placeOf(url: string, root: string): string {
