@@ -144,13 +144,17 @@ async function playOutage(both: Both, users: SignedIn[], small: SignedIn[], outa
   console.log(`\n${outage.title}`)
   const tokens = () => (small[nextSmall++] as SignedIn).token
   const [counted, stranger, later] = [tokens(), tokens(), tokens()]
-  const linesBefore = both.map(({ service }) => service.log.length)
+  const quietFrom = both.map(({ service }) => service.log.length)
   const load = startMixedLoad(both, users)
   await sleep(1_000)
   // In turn, so that both know of nearly all.
   for (let time = 0; time < USED_BEFORE / 2; time++) for (const one of both) await askOnce(one, counted)
   await sleep(BEFORE_MS)
 
+  const lost = both.map((one, index) => linesSince(one, quietFrom[index] ?? 0, AWAY))
+  if (lost.some(Boolean))
+    console.log(`BUSY    Redis was too slow without an outage (A ${lost[0]}, B ${lost[1]} times)`)
+  const linesBefore = both.map(({ service }) => service.log.length)
   const goneAt = performance.now()
   await outage.begin()
   await until('both have noticed', () => haveTold(both, linesBefore, AWAY) || undefined, { limitMs: 5_000 })
