@@ -1,4 +1,5 @@
-import { announce } from '../db/announcements.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { announce, FRESH_MS } from '../db/announcements.ts'
 import { executePrepared } from '../db/raw.ts'
 import { afterCommit } from '../db/transaction.ts'
 import type { Database, Following, Tx } from '../db/types.ts'
@@ -16,6 +17,8 @@ export interface Principals {
   ofApiKey(key: string): Found
   /** Drops all that is known of a user, here and in every other process, once the transaction is committed. */
   forget(tx: Tx, user_id: string): Promise<void>
+  /** Resolves when whoever has not heard of what was announced until now knows that he may not have. */
+  heardEverywhere(): Promise<void>
   end(): Promise<void>
 }
 
@@ -54,6 +57,7 @@ export function createPrincipals(database: Database): Principals {
       // Whoever asked for the change may send the next request before the announcement comes back.
       afterCommit(tx, () => drop(user_id))
     },
+    heardEverywhere: () => (database.kind === 'embedded' ? Promise.resolve() : sleep(FRESH_MS)),
     async end() {
       await following?.end()
       await lastUse.end()

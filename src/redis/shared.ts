@@ -14,6 +14,9 @@ export interface SharedRedis {
 /** Longer than this, asking Redis costs more than what it shares is worth. */
 const PATIENCE_MS = 50
 
+/** A machine that is busy for a moment is late now and then; sharing is not given up for that. */
+const LATE_IN_A_ROW = 3
+
 const LOOK_AGAIN_MS = 1_000
 
 /** By a write: one that takes none, because it is full, a replica or has no replica, answers a ping. */
@@ -31,6 +34,7 @@ export function createSharedRedis(redis: Redis, logger: Logger, metrics: Registr
     registers: [metrics],
   })
   let isThere = false
+  let late = 0
   /** So that a start, when it is about to connect, is no loss. */
   let toldAway = false
   let ended = false
@@ -48,9 +52,11 @@ export function createSharedRedis(redis: Redis, logger: Logger, metrics: Registr
     async ask(command) {
       if (!isThere) throw new Error('Redis is away.')
       try {
-        return await inTime(command(redis))
+        const answer = await inTime(command(redis))
+        late = 0
+        return answer
       } catch (error) {
-        lose(error)
+        if (!(error instanceof Late) || ++late >= LATE_IN_A_ROW) lose(error)
         throw error
       }
     },
@@ -73,6 +79,7 @@ export function createSharedRedis(redis: Redis, logger: Logger, metrics: Registr
   function come() {
     if (isThere || ended) return
     isThere = true
+    late = 0
     up.set(1)
     if (toldAway) logger.info('Redis is back: limits and caches are shared again')
     toldAway = false
@@ -93,11 +100,13 @@ export function createSharedRedis(redis: Redis, logger: Logger, metrics: Registr
   }
 }
 
+class Late extends Error {}
+
 function inTime<Result>(answer: Promise<Result>): Promise<Result> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       // Its answer may be there already, and only we were busy: it is read before this is called.
-      setImmediate(reject, new Error(`No answer within ${PATIENCE_MS} ms.`))
+      setImmediate(reject, new Late(`No answer within ${PATIENCE_MS} ms.`))
     }, PATIENCE_MS)
     answer.then(resolve, reject).finally(() => clearTimeout(timer))
   })

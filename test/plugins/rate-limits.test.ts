@@ -178,10 +178,7 @@ test('an admin’s change of tier holds on the next request, on another process 
       payload: { tier },
     })
     t.equal(changed.statusCode, 200)
-    // Another process hears of it within moments.
-    let next = await ask()
-    const begun = performance.now()
-    while (!(tier in policiesIn(next)) && performance.now() - begun < 1000) next = await ask()
+    const next = await ask()
     t.equal(next.statusCode, answer, tier)
     t.ok(tier in policiesIn(next))
   }

@@ -63,6 +63,8 @@ export async function editUser(
   const user = await inTransaction(accounts.database.db, tx =>
     changeUser(tx, accounts, actor, id, changes, precondition),
   )
+  // Whoever has paid for another tier has it with the next request, wherever that arrives.
+  if (changes.tier !== undefined) await accounts.principals.heardEverywhere()
   return isAdmin(caller) ? user : forOwner(user)
 }
 
