@@ -8,6 +8,7 @@ import { pg_trgm } from '@electric-sql/pglite/contrib/pg_trgm'
 import { drizzle } from 'drizzle-orm/pglite'
 import { inDataDirectory } from '../lib/data-directory.ts'
 import { StartupError } from '../lib/exit-codes.ts'
+import type { Load } from '../lib/expected-wait.ts'
 import { packageRoot } from '../lib/package.ts'
 import { checkChannel } from './announcements.ts'
 import { lockDirectory } from './directory-lock.ts'
@@ -45,6 +46,7 @@ export function embeddedDatabase(client: PGlite, afterClose = () => {}): Databas
   return {
     kind: 'embedded',
     db,
+    load: countCalls(client),
     // The directory's lock already keeps other processes out.
     exclusively: work => work(db),
     follow(channel, listener) {
@@ -92,6 +94,27 @@ function takeTurns(client: PGlite) {
     }
     return execute.apply(client, call)
   }
+}
+
+/** PGlite does one thing at a time; what else it was asked for waits. */
+function countCalls(client: PGlite): () => Load {
+  let unanswered = 0
+  let answered = 0
+  const counted = <Call extends unknown[], Result>(call: (...given: Call) => Promise<Result>) => {
+    const original = call.bind(client)
+    return async (...given: Call) => {
+      unanswered++
+      try {
+        return await original(...given)
+      } finally {
+        unanswered--
+        answered++
+      }
+    }
+  }
+  client.query = counted(client.query) as typeof client.query
+  client.transaction = counted(client.transaction) as typeof client.transaction
+  return () => ({ waiting: Math.max(unanswered - 1, 0), answered })
 }
 
 /** Under another name until it is whole: a process killed in the middle leaves nothing that looks like a database. */

@@ -1,6 +1,7 @@
 import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import type { Config } from '../config.ts'
+import type { Load } from '../lib/expected-wait.ts'
 import { followServer } from './announcements.ts'
 import { watchedSockets } from './socket-watch.ts'
 import type { Database, Db, Following } from './types.ts'
@@ -25,6 +26,9 @@ type Timeouts = Pick<
   | 'DATABASE_IDLE_TRANSACTION_TIMEOUT_MS'
 >
 
+/** Our patch of postgres.js counts what waits. */
+type PatchedPool = { load: () => Load }
+
 /** Connects when first asked, so it succeeds while the server is still away. */
 export function connectPostgres(url: string, config: Timeouts): Database {
   const sockets = watchedSockets(config.DATABASE_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS)
@@ -46,6 +50,7 @@ export function connectPostgres(url: string, config: Timeouts): Database {
   return {
     kind: 'postgres',
     db: drizzle(pool) as unknown as Db,
+    load: (pool as unknown as PatchedPool).load,
     exclusively: work => withMigrationLock(url, work),
     follow(channel, listener) {
       const following = followServer(options => postgres(url, { ...shared, ...options }), channel, listener)

@@ -1,5 +1,6 @@
 import type { ExtractTablesWithRelations } from 'drizzle-orm'
 import type { PgDatabase, PgQueryResultHKT, PgTransaction } from 'drizzle-orm/pg-core'
+import type { Load } from '../lib/expected-wait.ts'
 
 type Schema = Record<string, never>
 
@@ -13,6 +14,8 @@ export type Tx = PgTransaction<PgQueryResultHKT, Schema, ExtractTablesWithRelati
 export interface Database {
   readonly kind: 'postgres' | 'embedded'
   readonly db: Db
+  /** Statements and transactions that wait for a connection, or behind another one, and how many have had their turn. */
+  load(): Load
   /** Runs `work` while no other process can migrate. */
   exclusively<T>(work: (db: Db) => Promise<T>): Promise<T>
   /** Hears what transactions of all processes announce on a channel, from now until it is ended. */
