@@ -25,6 +25,7 @@ import cors from './plugins/cors.ts'
 import idempotency from './plugins/idempotency.ts'
 import input from './plugins/input.ts'
 import lifecycleGate from './plugins/lifecycle.ts'
+import loadShedding from './plugins/load-shedding.ts'
 import mail from './plugins/mail.ts'
 import metrics from './plugins/metrics.ts'
 import openapi from './plugins/openapi.ts'
@@ -65,6 +66,8 @@ export interface Resources {
   redis?: Redis | undefined
   logger: Logger
   lifecycle?: Lifecycle
+  /** The share of the heap in use, where it is not this process's own that counts. */
+  heap?: () => number
   /** Looks up the names of hosts, where it is not the system that does. */
   resolve?: OutboundOptions['resolve']
 }
@@ -84,7 +87,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 72_000
 
 /** The service as an object that never listens: the server, the tests and the command line share it. */
 export async function buildApp(config: Config, resources: Resources): Promise<App> {
-  const { database, redis, logger, lifecycle = { phase: 'serving' }, resolve } = resources
+  const { database, redis, logger, lifecycle = { phase: 'serving' }, heap, resolve } = resources
   const compilers = createCompilers()
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
@@ -146,6 +149,7 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   await app.register(input)
   await app.register(uploads)
   await app.register(lifecycleGate, { lifecycle })
+  await app.register(loadShedding, { config, ...(heap && { heap }) })
   await app.register(accessToken, { config })
   // Before access, between whose halves it has its place: who calls is known, and not yet refused.
   await app.register(rateLimits, { config, redis: sharedRedis, formerHolder: formerHolder(app.accessTokens) })

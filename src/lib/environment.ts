@@ -192,6 +192,10 @@ export const Environment = Type.Object({
     default: '15000/hour',
     description: 'The same for the tier premium',
   }),
+  LOAD_SHEDDING: Type.Boolean({
+    default: true,
+    description: 'Whether requests are refused with 503 while there is more to do than can be done',
+  }),
   WEBHOOK_ALLOW_PRIVATE: Type.Boolean({
     default: false,
     description: 'Whether webhooks may go to addresses that are not public; for development only',

@@ -18,6 +18,20 @@ const EXPOSED_HEADERS = [
 /** Browsers may cache a preflight this long; Chromium caps it at two hours. */
 const PREFLIGHT_SECONDS = 7200
 
+/** The same for an answer that is written without Fastify: what an origin needs to read it. */
+export function corsHeaders(origins: Config['CORS_ORIGINS']) {
+  const exposed = `access-control-expose-headers: ${EXPOSED_HEADERS.join(', ')}\r\n`
+  return (origin: string | undefined): string => {
+    if (origins === '*') return `access-control-allow-origin: *\r\n${exposed}`
+    if (origin === undefined || !isAllowed(origin)) return 'vary: Origin\r\n'
+    return `vary: Origin\r\naccess-control-allow-origin: ${origin}\r\naccess-control-allow-credentials: true\r\n${exposed}`
+  }
+
+  function isAllowed(origin: string): boolean {
+    return origins === 'localhost' ? LOCALHOST_ORIGIN.test(origin) : origins.includes(origin)
+  }
+}
+
 /** Which web pages of other origins may read answers. */
 export default fp(
   async (app, { origins }: { origins: Config['CORS_ORIGINS'] }) => {

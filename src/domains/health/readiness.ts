@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { pendingMigrations } from '../../db/migrate.ts'
 import { countMissingQueues } from '../../jobs/queries.ts'
 import { type Phase, takesTraffic } from '../../lib/lifecycle.ts'
+import type { LoadShedding } from '../../plugins/load-shedding.ts'
 
 /** A dependency that takes longer than this is as good as away: with the age of an answer, readiness tells within 2 s. */
 const CHECK_TIMEOUT_MS = 800
@@ -24,7 +25,7 @@ interface Found {
 
 /** Measures when asked. */
 export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
-  const { database, redis, lifecycle, jobs } = app
+  const { database, redis, lifecycle, jobs, loadShedding } = app
   let last: { at: number; phase: Phase; checks: Promise<Record<string, Check>> } | undefined
 
   return async () => {
@@ -33,7 +34,9 @@ export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
     if (last === undefined || last.phase !== phase || performance.now() - last.at > MAX_AGE_MS) {
       last = { at: performance.now(), phase, checks: measure() }
     }
-    const checks = await last.checks
+    const measured = await last.checks
+    const load = loadShedding && loadCheck(loadShedding)
+    const checks: typeof measured = load ? { ...measured, load } : measured
     return {
       ready:
         takesTraffic(phase) && Object.values(checks).every(check => check.status === 'ok' || !check.required),
@@ -55,6 +58,15 @@ export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
     ])
     const migrations = { ...databaseCheck, status: pending === 0 ? databaseCheck.status : 'failed' } as const
     return { database: databaseCheck, migrations, ...(redisCheck && { redis: redisCheck }) }
+  }
+}
+
+/** Its latency is that of a request which has to wait for its turn, and then for a connection. */
+function loadCheck({ isLasting, waitMs }: LoadShedding): Check {
+  return {
+    status: isLasting() ? 'failed' : 'ok',
+    latency_ms: Math.round(waitMs() * 100) / 100,
+    required: true,
   }
 }
 
