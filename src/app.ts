@@ -67,7 +67,7 @@ export interface Resources {
   logger: Logger
   lifecycle?: Lifecycle
   /** The share of the heap in use, where it is not this process's own that counts. */
-  heap?: () => number
+  heap?: (() => number) | undefined
   /** Looks up the names of hosts, where it is not the system that does. */
   resolve?: OutboundOptions['resolve']
 }

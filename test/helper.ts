@@ -31,13 +31,14 @@ interface BuildOptions {
   routes?: FastifyPluginAsyncTypebox
   logger?: Logger
   resolve?: Resources['resolve']
+  heap?: Resources['heap']
 }
 
 /** The service, on a database that no other test file shares. It is closed when the test ends. */
 export async function build(t: Test, options: BuildOptions = {}): Promise<App> {
-  const { variables, routes, redis, logger = pino({ level: 'silent' }), resolve } = options
+  const { variables, routes, redis, logger = pino({ level: 'silent' }), resolve, heap } = options
   const database = options.database ?? (await testDatabase())
-  const app = await buildApp(testConfig(variables), { database, redis, logger, resolve })
+  const app = await buildApp(testConfig(variables), { database, redis, logger, resolve, heap })
   if (routes) await app.register(routes)
   await app.ready()
   t.teardown(() => app.close())

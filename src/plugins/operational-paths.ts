@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import { pathOf } from './problems.ts'
 
 const SLASH = 0x2f
@@ -9,19 +9,25 @@ const QUESTION_MARK = 0x3f
  * routes say so, and share no first segment with others, or none could be told from its URL so cheaply.
  */
 export function operationalPaths(app: FastifyInstance): (url: string) => boolean {
-  const operational = new Set<string>()
-  const ordinary = new Set<string>()
-  app.addHook('onRoute', ({ url, config }) => {
+  const routes: RouteOptions[] = []
+  let operational = new Set<string>()
+  app.addHook('onRoute', route => {
     // The preflight route of @fastify/cors matches everything.
-    if (url === '*') return
-    const kind = config?.operational === true ? operational : ordinary
-    kind.add(firstSegment(url))
+    if (route.url !== '*') routes.push(route)
   })
+  // Not before, because another plugin may say so of routes that are not ours.
   app.addHook('onReady', async () => {
-    for (const segment of operational) {
-      if (ordinary.has(segment))
-        throw new Error(`Of the routes below /${segment}, either all are operational or none is.`)
-    }
+    const segments = (those: boolean) =>
+      new Set(
+        routes
+          .filter(({ config }) => (config?.operational === true) === those)
+          .map(({ url }) => firstSegment(url)),
+      )
+    operational = segments(true)
+    const ordinary = segments(false)
+    const both = [...operational].find(segment => ordinary.has(segment))
+    if (both !== undefined)
+      throw new Error(`Of the routes below /${both}, either all are operational or none is.`)
   })
   return url => operational.has(firstSegment(url.charCodeAt(0) === SLASH ? url : pathOf(url)))
 }

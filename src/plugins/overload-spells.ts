@@ -12,7 +12,11 @@ const LASTING_MS = 5_000
 const APART_MS = 5_000
 
 /** From the first request that was refused until none has to be: what is told of it, in two lines for however many. */
-export function createSpells(overload: Pick<Overload, 'reasons' | 'figures'>, log: FastifyBaseLogger) {
+export function createSpells(
+  overload: Pick<Overload, 'reasons' | 'figures'>,
+  log: Pick<FastifyBaseLogger, 'warn' | 'info'>,
+  clock = () => performance.now(),
+) {
   let since: number | undefined
   let lasting_at = 0
   let refused = 0
@@ -25,22 +29,24 @@ export function createSpells(overload: Pick<Overload, 'reasons' | 'figures'>, lo
     },
     /** Whether requests have been refused for so long, without a pause, that others should get them. */
     isLasting(): boolean {
-      const now = performance.now()
+      const now = clock()
       return since !== undefined && now >= lasting_at && overload.reasons(now).length > 0
     },
+    look,
     end: () => clearInterval(timer),
   }
 
   function begin(reason: OverloadReason) {
-    since = performance.now()
+    since = clock()
     lasting_at = since + LASTING_MS + Math.random() * APART_MS
     refused = 0
     timer = setInterval(look, LOOK_EVERY_MS).unref()
     log.warn({ reason, ...overload.figures(since) }, 'overloaded: refusing requests')
   }
 
+  /** Whether it is over. */
   function look() {
-    const now = performance.now()
+    const now = clock()
     if (since === undefined || overload.reasons(now).length > 0) return
     log.info({ refused, duration_ms: Math.round(now - since) }, 'no longer overloaded')
     since = undefined

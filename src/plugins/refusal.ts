@@ -39,7 +39,8 @@ export function createRefusal({ origins, isEnding }: RefusalOptions) {
 
   return (request: IncomingMessage, response: ServerResponse) => {
     const id = requestId(request)
-    const instance = asciiJson(pathOf(request.url ?? '/'))
+    // Node takes no URL that is not ASCII, so characters are bytes.
+    const instance = JSON.stringify(pathOf(request.url ?? '/'))
     const content = `${beforeInstance}${instance}${beforeId}${id}${afterId}`
     const leaves = !response.shouldKeepAlive || isEnding()
     const lingers = bodyOf(request) > SMALL_BODY
@@ -85,11 +86,4 @@ function bodyParts(): [string, string, string] {
   const problem = new Unavailable('There is more to do than can be done at the moment.')
   const [before, between, after] = problemBody(problem, '<instance>', '<id>').split(/"<instance>"|<id>/)
   return [before ?? '', between ?? '', after ?? '']
-}
-
-/** As JSON in which a character is a byte. */
-function asciiJson(text: string): string {
-  return JSON.stringify(text).replace(/[^\x20-\x7e]/g, character => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-  })
 }

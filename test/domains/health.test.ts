@@ -31,7 +31,8 @@ test('readiness measures the database', async t => {
   t.equal(response.statusCode, 200)
   const { checks, ...rest } = response.json()
   t.strictSame(rest, { status: 'ready', phase: 'serving', database: 'connected' })
-  t.strictSame(Object.keys(checks), ['database', 'migrations'])
+  t.strictSame(Object.keys(checks), ['database', 'migrations', 'load'])
+  t.strictSame(checks.load, { status: 'ok', latency_ms: 0, required: true })
   t.equal(checks.database.status, 'ok')
   t.ok(checks.database.latency_ms >= 0)
 })
@@ -91,6 +92,18 @@ test('readiness follows the phase at once, and many askers cost one measurement'
     t.equal(response.json().phase, phase)
     t.equal(response.json().database, 'connected')
   }
+})
+
+test('readiness is 503 while an overload lasts', async t => {
+  const app = await build(t)
+  app.loadShedding = { isLasting: () => true, waitMs: () => 12.345 }
+  const response = await app.inject('/health/ready')
+  t.equal(response.statusCode, 503)
+  t.ok(Number(response.headers['retry-after']) > 0)
+  t.strictSame(response.json().checks.load, { status: 'failed', latency_ms: 12.35, required: true })
+  t.equal(response.json().database, 'connected')
+  t.equal((await app.inject('/health')).statusCode, 200)
+  t.equal((await app.inject('/health/live')).statusCode, 200)
 })
 
 test('Redis is told of, and the service is ready without it', async t => {

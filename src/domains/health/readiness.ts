@@ -25,7 +25,7 @@ interface Found {
 
 /** Measures when asked. */
 export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
-  const { database, redis, lifecycle, jobs, loadShedding } = app
+  const { database, redis, lifecycle, jobs } = app
   let last: { at: number; phase: Phase; checks: Promise<Record<string, Check>> } | undefined
 
   return async () => {
@@ -35,7 +35,7 @@ export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
       last = { at: performance.now(), phase, checks: measure() }
     }
     const measured = await last.checks
-    const load = loadShedding && loadCheck(loadShedding)
+    const load = app.loadShedding && loadCheck(app.loadShedding)
     const checks: typeof measured = load ? { ...measured, load } : measured
     return {
       ready:

@@ -29,7 +29,10 @@ const connection = OneOf(['connected', 'disconnected'])
 const readinessFields = {
   phase: OneOf(['starting', 'migrating', 'serving', 'replaced', 'draining']),
   database: connection,
-  checks: Type.Record(Type.String(), ref(Check)),
+  checks: Type.Record(Type.String(), ref(Check), {
+    description:
+      '`load` fails when requests have been refused for five to ten seconds without a pause; its latency is how long one waits now for its turn.',
+  }),
 }
 
 export const Readiness = component('Readiness', Type.Object({ status: OneOf(['ready']), ...readinessFields }))
