@@ -21,6 +21,8 @@ const ITEMS_OF_EACH = 1_000
 /** As many as would be there without anything between them and the service. */
 const CONNECTIONS = 1_000
 const CLOSED_CONNECTIONS = 64
+/** A busy benchmark, which must not be taken for an overload. */
+const MANY_CLOSED = 300
 const WARM_UP_SECONDS = 6
 const CAPACITY_SECONDS = 6
 const SETTLE_SECONDS = 2
@@ -53,6 +55,8 @@ export interface Curve {
   mix: string
   shedding: boolean
   capacity: number
+  /** Of the requests of MANY_CLOSED clients that ask one after the other. */
+  refused_closed: number
   steps: Step[]
 }
 
@@ -103,17 +107,23 @@ async function measure(mix: string, shedding: boolean, known: number | undefined
     `\n${mix}, shedding ${shedding ? 'on' : 'off'}; capacity ${capacity.toFixed(0)}/s at ${cpu.toFixed(0)} % of a core`,
   )
   console.log(`   closed loop of ${CLOSED_CONNECTIONS}: ${row(closed, CAPACITY_SECONDS)}`)
+  const many = await offer({ port, kinds, connections: MANY_CLOSED, seconds: CAPACITY_SECONDS })
+  console.log(`  closed loop of ${MANY_CLOSED}: ${row(many, CAPACITY_SECONDS)}`)
   const steps: Step[] = []
   for (const factor of factors) {
     const per_second = factor * capacity
+    const cpu_before = usageOf(service.pid).cpu_ms
     const found = await offer({ port, kinds, connections: CONNECTIONS, seconds, per_second })
-    steps.push({ ...found, factor, per_second, seconds, rss_mb: usageOf(service.pid).rss })
+    const { rss: rss_mb, cpu_ms } = usageOf(service.pid)
+    const cpu_share = (cpu_ms - cpu_before) / ((seconds + SETTLE_SECONDS) * 1000)
+    steps.push({ ...found, factor, per_second, seconds, rss_mb, cpu_share })
     console.log(
-      `${String(factor).padStart(5)} × ${row(found, seconds)}, ${usageOf(service.pid).rss.toFixed(0)} MB`,
+      `${String(factor).padStart(5)} × ${row(found, seconds)}, ${rss_mb.toFixed(0)} MB, ` +
+        `${(100 * cpu_share).toFixed(0)} % of a core, ${(found.good / seconds / cpu_share).toFixed(0)} good per second of it`,
     )
   }
   await service.stop()
-  return { mix, shedding, capacity, steps }
+  return { mix, shedding, capacity, refused_closed: many.refused, steps }
 }
 
 async function offer(given: Omit<Offer, 'settle_seconds'>): Promise<Offered> {
@@ -184,13 +194,14 @@ function row(found: Offered, duration: number): string {
   )
 }
 
-function judge({ mix, steps }: Curve) {
+function judge({ mix, steps, refused_closed }: Curve) {
   const goodput = ({ good, seconds: duration }: Step) => good / duration
   const peak = Math.max(...steps.map(goodput))
   const last = steps.at(-1)
   const below = steps.filter(({ factor }) => factor <= 0.9).at(-1)
   if (last === undefined || below === undefined) return
   console.log(`\n${mix}: at ${last.factor} × ${((100 * goodput(last)) / peak).toFixed(1)} % of the peak`)
+  expect(refused_closed === 0, `${MANY_CLOSED} clients that ask one after the other are refused nothing`)
   expect(goodput(last) >= LEAST_GOODPUT * peak, `at least ${100 * LEAST_GOODPUT} % of the peak is served`)
   expect(
     steps.every(({ others }) => Object.keys(others).length === 0),
