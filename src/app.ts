@@ -10,6 +10,7 @@ import type { Database } from './db/types.ts'
 import type { Domain } from './domains/domain.ts'
 import * as domains from './domains/index.ts'
 import type { Job } from './jobs/job.ts'
+import { kept } from './kept.ts'
 import type { Lifecycle } from './lib/lifecycle.ts'
 import { createOutbound, type Outbound, type OutboundOptions } from './lib/outbound.ts'
 import './lib/problem-schema.ts'
@@ -19,9 +20,11 @@ import { secretsOf } from './lib/vault-keys.ts'
 import { createMailer } from './mail/mailer.ts'
 import access, { credentialOf } from './plugins/access.ts'
 import accessToken, { type AccessTokens } from './plugins/access-token.ts'
+import cache from './plugins/cache.ts'
 import { createCompilers } from './plugins/compilers.ts'
 import compression from './plugins/compression.ts'
 import cors from './plugins/cors.ts'
+import etags from './plugins/etags.ts'
 import idempotency from './plugins/idempotency.ts'
 import input from './plugins/input.ts'
 import lifecycleGate from './plugins/lifecycle.ts'
@@ -160,6 +163,8 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   await app.register(mail, { mailer })
   await app.register(idempotency, { vault: createVault(secretsOf(config), 'idempotency') })
   await app.register(preconditions, { required: config.REQUIRE_IF_MATCH })
+  await app.register(etags)
+  await app.register(cache, { kept, redis: sharedRedis })
   await app.register(compression)
   const all = Object.values<Domain>(domains)
   await app.register(openapi, {

@@ -1,4 +1,5 @@
 import { connect } from './db/connect.ts'
+import { tellKeepers } from './kept.ts'
 import { EXIT_CONFIG, StartupError } from './lib/exit-codes.ts'
 import { isMain } from './lib/is-main.ts'
 import { type Running, runProcess, type Surroundings } from './process.ts'
@@ -20,11 +21,13 @@ export async function startWorker({ config, logger }: Surroundings): Promise<Run
     const { prepareWhenReachable } = await import('./prepare.ts')
     await prepareWhenReachable(database, logger)
   }
+  const telling = tellKeepers(config, database, logger)
   const work = startWork(config, database, logger)
   work.started.then(() => logger.info('worker ready'))
   return {
     async stop(why) {
       await work.stop(why === 'impatient' ? 0 : Math.max(config.SHUTDOWN_GRACE_SECONDS * 1000 - CLOSE_MS, 0))
+      await telling.end()
       await database.close()
     },
   }

@@ -14,16 +14,19 @@ const fields = Type.Pick(User, [
   'mfa_enabled',
 ])
 
+/** By whatever may change a name, or take it away: everybody can read it beside what the user has written. */
+const announced = { announced: true }
+
 export const userCreated = defineEvent('user.created', fields)
-export const userUpdated = defineEvent('user.updated', fields)
-export const userDeactivated = defineEvent('user.deactivated', fields)
-export const userRoleChanged = defineEvent('user.role_changed', fields)
-export const userEmailChanged = defineEvent('user.email_changed', fields)
+export const userUpdated = defineEvent('user.updated', fields, announced)
+export const userDeactivated = defineEvent('user.deactivated', fields, announced)
+export const userRoleChanged = defineEvent('user.role_changed', fields, announced)
+export const userEmailChanged = defineEvent('user.email_changed', fields, announced)
 export const userEmailVerified = defineEvent('user.email_verified', fields)
-export const userDeleted = defineEvent('user.deleted', fields)
-export const userRestored = defineEvent('user.restored', fields)
+export const userDeleted = defineEvent('user.deleted', fields, announced)
+export const userRestored = defineEvent('user.restored', fields, announced)
 /** For good, when it can no longer be restored; by then its name is nobody's business. */
-export const userPurged = defineEvent('user.purged', Type.Object({}))
+export const userPurged = defineEvent('user.purged', Type.Object({}), announced)
 export const userPasswordChanged = defineEvent(
   'user.password_changed',
   Type.Object({

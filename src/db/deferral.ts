@@ -41,7 +41,7 @@ export function defer(db: Db, { longest_pause_ms = LONGEST_PAUSE_MS } = {}): Def
       return typeof value === 'function' ? value.bind(source) : value
     },
   })
-  deferCallbacks(deferring, callbacks)
+  deferCallbacks(deferring, db, callbacks)
 
   return {
     db: deferring,

@@ -8,6 +8,11 @@ export type Callback = () => void
 
 const callbacksOf = new WeakMap<Db, Callback[]>()
 
+/** The pool that a transaction, or a deferral, goes through in the end. */
+const pools = new WeakMap<Db, Db>()
+
+export const poolOf = (db: Db): Db => pools.get(db) ?? db
+
 /** Those whose transactions are committed later than they end (see `deferral.ts`). */
 const deferring = new WeakSet<Db>()
 
@@ -18,6 +23,7 @@ export async function inTransaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Pr
     callbacks = []
     return db.transaction(tx => {
       callbacksOf.set(tx, callbacks)
+      pools.set(tx, poolOf(db))
       return work(tx)
     })
   })
@@ -45,10 +51,18 @@ export function afterCommit(tx: Tx, callback: Callback) {
   callbacks.push(callback)
 }
 
-/** Has the transactions on `db` leave their callbacks in a list, for whoever commits them. */
-export function deferCallbacks(db: Db, callbacks: Callback[]) {
+/** The same after a statement that is a whole change: what went through the pool is committed by now. */
+export function afterStatement(db: Db, callback: Callback) {
+  const callbacks = callbacksOf.get(db)
+  if (callbacks === undefined) callback()
+  else callbacks.push(callback)
+}
+
+/** Has the transactions on `db`, which stands for `pool`, leave their callbacks in a list, for whoever commits them. */
+export function deferCallbacks(db: Db, pool: Db, callbacks: Callback[]) {
   deferring.add(db)
   callbacksOf.set(db, callbacks)
+  pools.set(db, poolOf(pool))
 }
 
 async function withRetries<T>(transaction: () => Promise<T>): Promise<T> {

@@ -9,6 +9,11 @@ export interface EventType<Fields extends TObject = TObject> {
    * or a secret is not in it, so it cannot be in an event, whatever the row that is recorded holds.
    */
   fields: Fields
+  /**
+   * Whether the transaction tells every process (`committed.ts`). Such a commit takes a lock that the whole server shares,
+   * so only of what is seldom written, and read everywhere.
+   */
+  announced: boolean
 }
 
 /** Every kind, for filters and documentation. Filled by `defineEvent`, so it cannot lag behind the code. */
@@ -20,9 +25,10 @@ export const eventTypeNames: string[] = []
 export function defineEvent<Fields extends TObject>(
   name: EventType['name'],
   fields: Fields,
+  { announced = false } = {},
 ): EventType<Fields> {
   if (catalogue.has(name)) throw new Error(`The event type ${name} is defined twice.`)
-  const type = { name, subject: name.slice(0, name.indexOf('.')), fields }
+  const type = { name, subject: name.slice(0, name.indexOf('.')), fields, announced }
   catalogue.set(name, type)
   eventTypeNames.push(name)
   eventTypeNames.sort()

@@ -5,6 +5,7 @@ import { executePrepared } from '../db/raw.ts'
 import type { Tx } from '../db/types.ts'
 import type { Actor } from '../lib/actor.ts'
 import { newId, timeOfId } from '../lib/id.ts'
+import { announcement, tellCommitted } from './committed.ts'
 import type { EventType, State } from './event-type.ts'
 import type { Changes } from './tables.ts'
 
@@ -26,7 +27,9 @@ export async function record<Fields extends TObject>(
   { owner_id, subject_id, before, after }: Facts<Fields>,
 ): Promise<void> {
   const changes = changesBetween(type.fields, before, after)
-  await executePrepared(tx, INSERT, [...eventValues(actor, type), owner_id, subject_id, changes])
+  const text = INSERT + announcement(type)
+  await executePrepared(tx, text, [...eventValues(actor, type), owner_id, subject_id, changes])
+  tellCommitted(tx, { type: type.name, owner_id })
 }
 
 const COLUMNS =
@@ -54,6 +57,7 @@ interface RecordedInSql {
   from: string
   /** Where the change itself tells what kind it is. */
   type?: string
+  announced: boolean
 }
 
 /**
@@ -62,12 +66,13 @@ interface RecordedInSql {
  */
 export function insertEvent(
   first: number,
-  { owner_id, subject_id, changes, from, type = `$${first + AT_TYPE}::text` }: RecordedInSql,
+  { owner_id, subject_id, changes, from, announced, type = `$${first + AT_TYPE}::text` }: RecordedInSql,
 ): string {
   const values = VALUE_TYPES.map((kind, index) => `$${first + index}::${kind}`).with(AT_TYPE, type)
   return `
     insert into events (${COLUMNS})
-    select ${values.join(', ')}, ${owner_id}, ${subject_id}, ${changes} from ${from}`
+    select ${values.join(', ')}, ${owner_id}, ${subject_id}, ${changes} from ${from}
+    ${announcement({ announced })}`
 }
 
 /** Of `eventValues`, in SQL. */
@@ -103,7 +108,9 @@ export async function recordAll<Fields extends TObject>(
     return { id, created_at: timeOfId(id), owner_id, subject_id, changes }
   })
   const [, , ...common] = eventValues(actor, type)
-  await executePrepared(tx, INSERT_ALL, [JSON.stringify(rows), ...common])
+  await executePrepared(tx, INSERT_ALL + announcement(type), [JSON.stringify(rows), ...common])
+  const owners = new Set(facts.map(({ owner_id }) => owner_id))
+  for (const owner_id of owners) tellCommitted(tx, { type: type.name, owner_id })
 }
 
 const INSERT_ALL = `

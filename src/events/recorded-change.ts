@@ -1,7 +1,9 @@
+import type { Row } from '../db/raw.ts'
 import { writeInOneStatement } from '../db/transaction.ts'
 import type { Db } from '../db/types.ts'
 import type { Actor } from '../lib/actor.ts'
 import { type Precondition, preconditionFailed, versionsFor } from '../lib/precondition.ts'
+import { tellCommitted } from './committed.ts'
 import type { EventType } from './event-type.ts'
 import { AT_TYPE, EVENT_VALUES, eventValues, insertEvent, stateOf } from './record.ts'
 
@@ -35,16 +37,26 @@ export function recordedInsert({ table, columns, owner, values, type }: Recorded
     subject_id: 'id',
     changes: `changes_between(null, ${stateOf('after', type)})`,
     from: 'after',
+    announced: type.announced,
   })}
   )
-  select * from after`
+  select *, ${owner} as recorded_owner from after`
 }
 
 /** Runs such a statement with its own parameters, and answers with the row. */
 export async function insertRecorded(db: Db, text: string, own: unknown[], actor: Actor, type: EventType) {
-  const [row] = await writeInOneStatement(db, text, [...own, ...eventValues(actor, type)])
+  const [row] = await writeAndTell(db, text, [...own, ...eventValues(actor, type)], type)
   if (row === undefined) throw new Error('An insert returns its row.')
   return row
+}
+
+/** The row without the owner of the event; there was one if that is not null. */
+async function writeAndTell(db: Db, text: string, values: unknown[], { name }: EventType): Promise<Row[]> {
+  const rows = await writeInOneStatement(db, text, values)
+  return rows.map(({ recorded_owner, ...row }) => {
+    if (recorded_owner !== null) tellCommitted(db, { type: name, owner_id: String(recorded_owner) })
+    return row
+  })
 }
 
 interface RecordedChange extends Recorded {
@@ -85,18 +97,20 @@ export function recordedChange({
     where subject.id = $1::uuid and ${among}
     for no key update
   ), before as (
-    select ${columns}, subject.deleted_at, subject.allowed, subject.fits from locked as subject
+    select ${columns}, subject.deleted_at, subject.allowed, subject.fits, null::uuid as recorded_owner
+    from locked as subject
   ), after as (
     update ${table} as subject
     set ${assignments.join(', ')}, version = subject.version + 1, updated_at = now()
     from locked
     where subject.id = locked.id and locked.allowed and locked.fits and (${differences.join(' or ')})
-    returning ${columns}, subject.deleted_at, true as allowed, true as fits
+    returning ${columns}, subject.deleted_at, true as allowed, true as fits, subject.${owner} as recorded_owner
   ), event as (${insertEvent(FIRST_OF_EVENT, {
     owner_id: `after.${owner}`,
     subject_id: 'after.id',
     changes: changes ?? `changes_between(${stateOf('before', type)}, ${stateOf('after', type)})`,
     from: 'before, after',
+    announced: type.announced,
     ...(typeName !== undefined && { type: typeName(`$${FIRST_OF_EVENT + AT_TYPE}::text`) }),
   })}
   )
@@ -111,12 +125,18 @@ export interface Target {
   precondition: Precondition
 }
 
-/** The parameters of such a statement, but for the change's own. */
-export function changeValues(
-  { id, owner_id, precondition }: Target,
+/** Runs such a statement with its own parameters, and answers with the rows that it found: one, or none. */
+export const changeRecorded = (
+  db: Db,
+  text: string,
+  own: unknown[],
+  target: Target,
   actor: Actor,
   type: EventType,
-): unknown[] {
+): Promise<Row[]> => writeAndTell(db, text, [...changeValues(target, actor, type), ...own], type)
+
+/** The parameters of such a statement, but for the change's own. */
+function changeValues({ id, owner_id, precondition }: Target, actor: Actor, type: EventType): unknown[] {
   const { only, except } = versionsFor(precondition, id)
   return [id, owner_id, only && integers(only), integers(except), ...eventValues(actor, type)]
 }

@@ -72,7 +72,7 @@ export function possibleProblems(
   url: string,
   config: FastifyContextConfig,
 ): ProblemConstructor[] {
-  const { access, operational, limits, upload, problems = [] } = config
+  const { access, badToken, operational, limits, upload, problems = [] } = config
   const { body, params, querystring, headers: conditions } = schema
   return [
     ...(body || upload || params || querystring || conditions ? [ValidationFailed] : []),
@@ -80,7 +80,7 @@ export function possibleProblems(
     ...(body || upload ? [PayloadTooLarge, UnsupportedMediaType] : []),
     InvalidText,
     MalformedRequest,
-    ...refusals(access),
+    ...refusals(access, badToken),
     ...(url.includes(':') ? [NotFound] : []),
     ...(operational || limits === 'none' ? [] : [RateLimited]),
     ...problems,
@@ -89,9 +89,12 @@ export function possibleProblems(
   ]
 }
 
-function refusals(access: Access | undefined): ProblemConstructor[] {
+function refusals(
+  access: Access | undefined,
+  badToken: FastifyContextConfig['badToken'],
+): ProblemConstructor[] {
   if (access === undefined || access === 'public') return []
-  if (access === 'optional') return [Unauthenticated]
+  if (access === 'optional') return badToken === 'ignored' ? [] : [Unauthenticated]
   return [
     Unauthenticated,
     Forbidden,

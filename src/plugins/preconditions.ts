@@ -6,7 +6,7 @@ import {
   isVersioned,
   matches,
   NO_PRECONDITION,
-  namesVersion,
+  namesTag,
   type Precondition,
   preconditionFailed,
   readPrecondition,
@@ -40,7 +40,7 @@ interface PreconditionOptions {
 
 type Done = (error?: Error | null, payload?: unknown) => void
 
-const tags = (description: string) =>
+export const tags = (description: string) =>
   Type.Optional(
     Type.String({ pattern: TAGS_PATTERN, description, 'x-message': 'must be * or a list of entity tags' }),
   )
@@ -91,8 +91,6 @@ function honourOnRead(route: RouteOptions) {
   const { response } = route.schema ?? {}
   route.schema = { ...route.schema, response: { ...Object(response), 304: NOT_MODIFIED } }
   route.preSerialization = [...listOf(route.preSerialization), compareVersion]
-  // Behind the handler that Fastify gives HEAD, which counts the bytes of a body.
-  route.onSend = [...listOf(route.onSend), sparePayload]
 }
 
 function withEtag(schema: FastifySchema = {}): FastifySchema {
@@ -115,26 +113,21 @@ function preconditionOf(this: FastifyRequest): Precondition {
 function compareVersion(request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
   const { precondition } = request
   if (precondition === NO_PRECONDITION || !isVersioned(payload)) return done(null, payload)
-  const shown = shownVersion(request, payload)
+  const shown = tagOf(request, payload)
   if (!matches(precondition, shown)) return done(preconditionFailed())
-  if (namesVersion(precondition, shown)) reply.code(304)
+  if (namesTag(precondition, shown)) reply.code(304)
   done(null, payload)
 }
 
 function tellVersion(request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
-  if (isVersioned(payload)) reply.header('etag', etagOf(shownVersion(request, payload)))
+  if (isVersioned(payload)) reply.header('etag', tagOf(request, payload))
   done(null, payload)
 }
 
-function shownVersion({ routeOptions: { config } }: FastifyRequest, answer: { id: string; version: number }) {
+/** What the answer to this request is known by. */
+export function tagOf({ routeOptions: { config } }: FastifyRequest, answer: { id: string; version: number }) {
   const { id, version } = answer
-  return { id, version, embedded: config.embedded?.(answer as never) }
-}
-
-function sparePayload(_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) {
-  if (reply.statusCode !== 304) return done(null, payload)
-  reply.removeHeader('content-type').removeHeader('content-length')
-  done(null, null)
+  return etagOf({ id, version, embedded: config.embedded?.(answer as never) })
 }
 
 function demandIfMatch({ headers }: FastifyRequest, _reply: unknown, done: (error?: Error) => void) {

@@ -47,6 +47,10 @@ export function becomeProblem(error: unknown, request: FastifyRequest, reply: Fa
   if (problem.statusCode >= 500) request.log.error({ err: problem }, 'request failed')
   reply.problem_code = problem.definition.code
   reply.code(problem.statusCode).headers(problemHeaders(problem)).type('application/problem+json')
+  // What the route had said of its answer; a problem may be gone with the next request.
+  if (!String(reply.getHeader('cache-control')).includes('no-store'))
+    reply.header('cache-control', 'no-store')
+  reply.removeHeader('etag')
   // Bytes, because Fastify would add a charset, which this media type does not have.
   return Buffer.from(problemBody(problem, pathOf(request.url), request.id))
 }

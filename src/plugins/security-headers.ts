@@ -5,6 +5,8 @@ import fp from 'fastify-plugin'
  * The documentation pages, which a browser renders, bring a policy of their own.
  */
 export const SECURITY_HEADERS = {
+  // Unless a route knows better. A cache may otherwise guess how long an answer is good, even a 404.
+  'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',

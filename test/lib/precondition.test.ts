@@ -4,9 +4,11 @@ import {
   etagOf,
   isVersioned,
   NO_PRECONDITION,
-  namesVersion,
+  namesTag,
   readPrecondition,
   TAGS_PATTERN,
+  tagOfBytes,
+  uncompressedTag,
   versionsFor,
 } from '../../src/lib/precondition.ts'
 
@@ -78,11 +80,11 @@ test('If-Match lets pass what it names, compared strongly', async t => {
 test('If-None-Match lets pass what it does not name, compared weakly', async t => {
   for (const value of [fourth, `W/${fourth}`, `"${other}-3"`, '"*"', `"x,${id}-3"`, `"${id}-03"`]) {
     t.equal(passes(t, undefined, value), true, value)
-    t.equal(namesVersion(readPrecondition(undefined, value), resource), false)
+    t.equal(namesTag(readPrecondition(undefined, value), third), undefined)
   }
   for (const value of ['*', third, `W/${third}`, `"x", W/${third}`, `${fourth},${third}`]) {
     t.equal(passes(t, undefined, value), false, value)
-    t.equal(namesVersion(readPrecondition(undefined, value), resource), true)
+    t.equal(namesTag(readPrecondition(undefined, value), third), third)
   }
 })
 
@@ -155,4 +157,25 @@ test('only what has an id and a version has a tag', async t => {
     t.equal(isVersioned(value), false)
   }
   t.equal(isVersioned({ id, version: '1.2.3' }), false)
+})
+
+test('a tag of compressed bytes names the same thing', async t => {
+  for (const suffix of ['br', 'gz', 'gzip', 'deflate', 'zstd']) {
+    const tag = `"${id}-3-${suffix}"`
+    t.equal(passes(t, tag), true, tag)
+    t.equal(passes(t, undefined, `W/${tag}`), false, tag)
+    t.equal(namesTag(readPrecondition(undefined, `"x", W/${tag}`), third), tag, 'as it was named')
+    t.equal(uncompressedTag(tag), third)
+  }
+  t.equal(passes(t, `"${id}-4-br"`), false)
+  t.equal(uncompressedTag('"x-brr"'), '"x-brr"')
+  // A hash may end like that by itself.
+  t.equal(namesTag(readPrecondition(undefined, '"x-br"'), '"x-br"'), '"x-br"')
+})
+
+test('a tag of bytes is strong, fits the pattern, and is another for other bytes', async t => {
+  const tags = ['', 'x', 'y', '{}'].map(tagOfBytes)
+  t.equal(new Set(tags).size, 4)
+  for (const tag of tags) t.match(tag, /^"[\w-]{22}"$/)
+  t.equal(tagOfBytes(Buffer.from('é')), tagOfBytes('é'))
 })

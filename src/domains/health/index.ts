@@ -6,7 +6,7 @@ import { Health, Liveness, NotReady, Readiness } from './schemas.ts'
 
 const RETRY_AFTER_SECONDS = '2'
 
-const config = { access: 'public', operational: true } as const
+const config = { access: 'public', operational: true, conditional: false } as const
 const tags = ['health']
 
 export default {

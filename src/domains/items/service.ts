@@ -1,8 +1,7 @@
-import { writeInOneStatement } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
 import { stateOf } from '../../events/record.ts'
 import {
-  changeValues,
+  changeRecorded,
   demandChanged,
   FIRST_OWN,
   insertRecorded,
@@ -50,8 +49,7 @@ const CREATE = recordedInsert({
 
 /** What is different, by `PATCH` or because it is published or archived: whoever follows a status hears of it either way. */
 export async function updateItem(db: Db, actor: Actor, target: Target, changes: ItemChanges): Promise<Item> {
-  const values = [...changeValues(target, actor, itemUpdated), changes]
-  return changed(await writeInOneStatement(db, UPDATE, values))
+  return changed(await changeRecorded(db, UPDATE, [changes], target, actor, itemUpdated))
 }
 
 const CHANGES = `$${FIRST_OWN}::jsonb`
@@ -85,7 +83,7 @@ export const archiveItem = (db: Db, actor: Actor, target: Target): Promise<Item>
 
 /** A deleted one comes back, and an archived one becomes a draft; what is both becomes neither, so that a second call finds nothing to do. */
 export async function restoreItem(db: Db, actor: Actor, target: Target): Promise<Item> {
-  return changed(await writeInOneStatement(db, RESTORE, changeValues(target, actor, itemRestored)))
+  return changed(await changeRecorded(db, RESTORE, [], target, actor, itemRestored))
 }
 
 const RESTORE = recordedChange({
@@ -103,7 +101,7 @@ const RESTORE = recordedChange({
 
 /** Deleted items are kept for a while, and can be restored. */
 export async function deleteItem(db: Db, actor: Actor, target: Target): Promise<void> {
-  changed(await writeInOneStatement(db, DELETE, changeValues(target, actor, itemDeleted)))
+  changed(await changeRecorded(db, DELETE, [], target, actor, itemDeleted))
 }
 
 const DELETE = recordedChange({

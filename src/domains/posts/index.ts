@@ -1,8 +1,10 @@
-import { sortedPageLinks, sortedPageResponse } from '../../lib/paging.ts'
+import { sortedPageResponse } from '../../lib/paging.ts'
 import { Forbidden, InvalidCursor } from '../../lib/problems.ts'
 import { nothing, ref, withHeaders } from '../../lib/schema.ts'
+import { answerKept } from '../../plugins/kept-answers.ts'
 import type { Domain } from '../domain.ts'
 import { authorFor, WRITE } from './access.ts'
+import { pageKey, publicPosts } from './kept.ts'
 import {
   MOST_BYTES,
   NewPost,
@@ -31,7 +33,7 @@ export default {
     app.get(
       '',
       {
-        config: { access: 'public', problems: [InvalidCursor] },
+        config: { access: 'optional', badToken: 'ignored', problems: [InvalidCursor] },
         schema: {
           operationId: 'listPosts',
           summary: 'List posts',
@@ -43,10 +45,12 @@ export default {
           response: { 200: sortedPageResponse(PostPage) },
         },
       },
-      async ({ query, url }, reply) => {
-        const page = await listPosts(db, query)
-        return reply.header('link', sortedPageLinks(url, page.pagination)).send(page)
-      },
+      (request, reply) =>
+        answerKept(request, reply, {
+          kept: publicPosts,
+          key: pageKey(request.query),
+          make: () => listPosts(db, request.query),
+        }),
     )
 
     app.post(
@@ -72,7 +76,7 @@ export default {
     app.get(
       '/:id',
       {
-        config: { access: 'public', versioned: true, embedded },
+        config: { access: 'optional', badToken: 'ignored', versioned: true, embedded },
         schema: {
           operationId: 'getPost',
           summary: 'Read a post',
@@ -81,7 +85,12 @@ export default {
           response: { 200: ref(Post) },
         },
       },
-      ({ params }) => viewPost(db, params.id),
+      (request, reply) =>
+        answerKept(request, reply, {
+          kept: publicPosts,
+          key: request.params.id.toLowerCase(),
+          make: () => viewPost(db, request.params.id),
+        }),
     )
 
     for (const [method, operationId] of [

@@ -1,8 +1,7 @@
-import { writeInOneStatement } from '../../db/transaction.ts'
 import type { Db } from '../../db/types.ts'
 import { stateOf } from '../../events/record.ts'
 import {
-  changeValues,
+  changeRecorded,
   demandChanged,
   FIRST_OWN,
   insertRecorded,
@@ -63,8 +62,7 @@ export async function updatePost(
   target: Target,
   { title, content }: PostChanges,
 ): Promise<Post> {
-  const values = [...changeValues(target, actor, postUpdated), title, content]
-  return changed(await writeInOneStatement(db, UPDATE, values))
+  return changed(await changeRecorded(db, UPDATE, [title, content], target, actor, postUpdated))
 }
 
 const among = 'subject.deleted_at is null'
@@ -81,7 +79,7 @@ const UPDATE = recordedChange({
 
 /** Kept for a while, for operators: nobody can bring a post back through the API. */
 export async function deletePost(db: Db, actor: Actor, target: Target): Promise<void> {
-  changed(await writeInOneStatement(db, DELETE, changeValues(target, actor, postDeleted)))
+  changed(await changeRecorded(db, DELETE, [], target, actor, postDeleted))
 }
 
 const DELETE = recordedChange({

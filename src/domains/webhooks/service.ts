@@ -1,11 +1,11 @@
 import { lockUser } from '../../accounts/users.ts'
 import { momentOf } from '../../db/moments.ts'
 import { executePrepared } from '../../db/raw.ts'
-import { inTransaction, writeInOneStatement } from '../../db/transaction.ts'
+import { inTransaction } from '../../db/transaction.ts'
 import type { Db, Tx } from '../../db/types.ts'
 import { stateOf } from '../../events/record.ts'
 import {
-  changeValues,
+  changeRecorded,
   demandChanged,
   FIRST_OWN,
   insertRecorded,
@@ -202,8 +202,7 @@ export async function changeWebhook(
   target: Target,
   { own_only, changes }: Change,
 ): Promise<Webhook> {
-  const values = [...changeValues(target, actor, webhookUpdated), own_only, changes]
-  return changed(await writeInOneStatement(db, UPDATE, values))
+  return changed(await changeRecorded(db, UPDATE, [own_only, changes], target, actor, webhookUpdated))
 }
 
 const ROTATE = recordedChange({
@@ -226,8 +225,10 @@ export async function rotateSecret(
 ): Promise<IssuedWebhook> {
   const secret = newSecret()
   const own = [target.reach.own_only, vault.seal(secret)]
-  const values = [...changeValues(ownTarget(target), actor, webhookRotated), ...own]
-  return { ...changed(await writeInOneStatement(db, ROTATE, values)), secret }
+  return {
+    ...changed(await changeRecorded(db, ROTATE, own, ownTarget(target), actor, webhookRotated)),
+    secret,
+  }
 }
 
 const DELETE = recordedChange({
@@ -245,8 +246,7 @@ const DELETE = recordedChange({
 
 /** For good, and nothing more is sent. The log of its deliveries goes later, in portions. */
 export async function deleteWebhook(db: Db, actor: Actor, target: WebhookTarget): Promise<void> {
-  const values = [...changeValues(ownTarget(target), actor, webhookDeleted), target.reach.own_only]
-  changed(await writeInOneStatement(db, DELETE, values))
+  changed(await changeRecorded(db, DELETE, [target.reach.own_only], ownTarget(target), actor, webhookDeleted))
 }
 
 const changed = ([row]: Record<string, unknown>[]): Webhook =>

@@ -3,6 +3,7 @@ import { sortedPageLinks, sortedPageResponse } from '../../../lib/paging.ts'
 import { Forbidden, InvalidCursor } from '../../../lib/problems.ts'
 import { ref } from '../../../lib/schema.ts'
 import { ownerAsked, READ } from '../access.ts'
+import { itemStats } from '../kept.ts'
 import { columnsOf, countItems, listItems } from '../queries.ts'
 import { ItemListParameters, ItemPage, ItemStats, SparseItemPage, sortedItems } from '../schemas.ts'
 
@@ -56,7 +57,10 @@ export const listRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(ItemStats) },
       },
     },
-    ({ user }) => countItems(db, user.id),
+    ({ user: { id: owner_id } }) =>
+      app.cache.read({ kept: itemStats, owner_id, key: '', mayHaveWritten: true }, () =>
+        countItems(db, owner_id),
+      ),
   )
 }
 

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { sortedPageLinks, sortedPageResponse } from '../../../lib/paging.ts'
+import { sortedPageResponse } from '../../../lib/paging.ts'
 import { InvalidCursor } from '../../../lib/problems.ts'
-import { AuthorsPostParameters, listPosts, PostPage } from '../../posts/public.ts'
+import { answerKept } from '../../../plugins/kept-answers.ts'
+import { AuthorsPostParameters, listPosts, PostPage, pageKey, publicPosts } from '../../posts/public.ts'
 import { UserParameters } from '../schemas.ts'
 import { demandUser } from '../service.ts'
 
@@ -12,7 +13,7 @@ export const postRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/:id/posts',
     {
-      config: { access: 'public', problems: [InvalidCursor] },
+      config: { access: 'optional', badToken: 'ignored', problems: [InvalidCursor] },
       schema: {
         operationId: 'listUserPosts',
         summary: 'List the posts of a user',
@@ -23,11 +24,18 @@ export const postRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: sortedPageResponse(PostPage) },
       },
     },
-    async ({ params, query, url }, reply) => {
-      const page = await listPosts(db, { ...query, author_id: params.id })
-      // Whoever has written something is there.
-      if (page.data.length === 0) await demandUser(db, params.id)
-      return reply.header('link', sortedPageLinks(url, page.pagination)).send(page)
+    (request, reply) => {
+      const asked = { ...request.query, author_id: request.params.id }
+      return answerKept(request, reply, {
+        kept: publicPosts,
+        key: pageKey(asked),
+        async make() {
+          const page = await listPosts(db, asked)
+          // Whoever has written something is there.
+          if (page.data.length === 0) await demandUser(db, asked.author_id)
+          return page
+        },
+      })
     },
   )
 }

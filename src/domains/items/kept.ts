@@ -1,0 +1,12 @@
+import type { Kept } from '../../cache/kept.ts'
+
+/** How many items an owner has. */
+export const itemStats: Kept = {
+  name: 'item_stats',
+  changedBy: ['item.*'],
+  of: 'owner',
+  ttl_seconds: 15,
+  // Less than 2 MB.
+  most_entries: 5_000,
+  most_characters: 0,
+}
