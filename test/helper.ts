@@ -7,6 +7,7 @@ import { sessions, users } from '../src/accounts/tables.ts'
 import { type App, buildApp, type Resources } from '../src/app.ts'
 import { type Config, parseConfig } from '../src/config.ts'
 import type { Database } from '../src/db/types.ts'
+import { tellCommitted } from '../src/events/committed.ts'
 import type { Role } from '../src/lib/access.ts'
 import { newId } from '../src/lib/id.ts'
 import { createLoggerOn } from '../src/lib/log.ts'
@@ -89,6 +90,10 @@ export async function aUser(app: App, role: Role = 'user', fields: object = {}):
   const token = app.accessTokens.sign({ user_id: id, session_id, role })
   return { id, email, session_id, headers: { authorization: `Bearer ${token}` } }
 }
+
+/** Says what a service would have said, after a change that a test has made without one. */
+export const tellChange = ({ database: { db } }: App, type: string, owner_id: string | null = null) =>
+  tellCommitted(db, { type, owner_id })
 
 /** The headers of a caller with this role. */
 export const signedIn = async (app: App, role: Role = 'admin') => (await aUser(app, role)).headers

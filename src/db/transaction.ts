@@ -19,11 +19,12 @@ const deferring = new WeakSet<Db>()
 /** Runs `work` in a transaction, again when the database ended it for the sake of another one. */
 export async function inTransaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
   let callbacks: Callback[] = []
+  const pool = poolOf(db)
   const result = await withRetries(() => {
     callbacks = []
     return db.transaction(tx => {
       callbacksOf.set(tx, callbacks)
-      pools.set(tx, poolOf(db))
+      pools.set(tx, pool)
       return work(tx)
     })
   })

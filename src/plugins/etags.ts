@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { namesTag, readPrecondition, tagOfBytes } from '../lib/precondition.ts'
-import { nothing, withHeaders } from '../lib/schema.ts'
+import { withHeaders } from '../lib/schema.ts'
 import { listOf, takeHeaders } from './on-route.ts'
-import { tags } from './preconditions.ts'
+import { NOT_MODIFIED, tags } from './preconditions.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -18,7 +18,6 @@ const HEADERS = {
   'if-none-match': tags('Answer only if it is none of these, which the caller has: otherwise 304.'),
 }
 const ETAG = { ETag: 'What `If-None-Match` compares: another one when the answer is.' }
-const NOT_MODIFIED = withHeaders(nothing('The caller has this answer.'), ETAG)
 
 /** Gives every answer to GET that has no tag one that is made of its bytes, and spares those who have them already. */
 export default fp(
@@ -44,6 +43,11 @@ function isOfJson(schema: FastifySchema | undefined): boolean {
 
 function document(route: RouteOptions) {
   takeHeaders(route, HEADERS)
+  const { documented } = route.config ?? {}
+  if (documented !== undefined) {
+    const response = { ...documented.response, 200: withHeaders(Object(documented.response[200]), ETAG) }
+    route.config = { ...route.config, documented: { response } }
+  }
   const { 200: answer, ...others } = Object(route.schema?.response)
   route.schema = {
     ...route.schema,

@@ -104,7 +104,7 @@ function refusals(
 }
 
 /**
- * Adds the failures to the operations, each distinct one as a component that they refer to,
+ * Adds the failures to the operations, each distinct one as a component that they refer to, and what is not modified,
  * so that generated clients get a type per failure instead of one per failure and operation.
  */
 export function addProblems(
@@ -126,6 +126,11 @@ export function addProblems(
       }
     }
     for (const [status, definitions] of byStatus(problems)) {
+    if (responses[304] !== undefined) {
+      shared.NotModified ??= responses[304]
+      responses[304] = { $ref: '#/components/responses/NotModified' }
+    }
+    for (const [status, definitions] of byStatus(problemsOf.get(operation.operationId ?? '') ?? [])) {
       // What a route says of a status itself goes first.
       if (status in responses) continue
       const name = definitions.map(({ code }) => pascalCase(code)).join('Or')

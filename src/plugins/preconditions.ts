@@ -57,8 +57,12 @@ const CHANGE_HEADERS = {
   'if-none-match': tags('Change only what is of none of these versions.'),
 }
 
+/** Whatever the tag is made of. */
+export const NOT_MODIFIED = withHeaders(nothing('The caller has this answer already.'), {
+  ETag: 'The tag that `If-None-Match` named.',
+})
+
 const ETAG = { ETag: 'The id and version: what `If-Match` and `If-None-Match` compare.' }
-const NOT_MODIFIED = withHeaders(nothing('The caller has this version.'), ETAG)
 
 /** Lets callers say of which version they speak (RFC 9110, section 13), and tells them which one they were given. */
 export default fp(

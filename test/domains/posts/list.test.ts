@@ -7,7 +7,7 @@ import { posts } from '../../../src/domains/posts/tables.ts'
 import { newId } from '../../../src/lib/id.ts'
 import { MOST_COUNTED } from '../../../src/lib/paging.ts'
 import { anotherDatabase } from '../../database.ts'
-import { aUser, build } from '../../helper.ts'
+import { aUser, build, tellChange } from '../../helper.ts'
 import { aPost, path, send } from './writing.ts'
 
 interface Page {
@@ -136,11 +136,13 @@ test('by author, there and at the author’s own address', async t => {
   for (const { id } of [ada, mute]) {
     await app.database.db.update(users).set({ deleted_at: new Date() }).where(eq(users.id, id))
   }
+  tellChange(app, 'user.deleted')
   const left = await same('')
   t.strictSame(titles(left), ['a3 red', 'a2 red', 'a1'], 'what a deleted user wrote stays')
   t.match(left.data[0]?.author, { full_name: 'Deleted user' })
   t.match(await list(app, '', ofUser(mute)), { data: [] })
   await app.database.db.delete(users).where(eq(users.id, ada.id))
+  tellChange(app, 'user.purged')
   t.match(await list(app, '', ofUser(ada)), { status: 404, code: 'not_found' }, 'until the user is purged')
 })
 
@@ -209,6 +211,7 @@ test('a page is one statement, however many authors it has', async t => {
   const seen = statementsOf(app)
   const count = async (url = path) => {
     seen.length = 0
+    tellChange(app, 'post.updated')
     t.equal((await send(app, 'GET', url)).statusCode, 200)
     return seen.length
   }

@@ -14,7 +14,7 @@ import type { Role, Scope } from '../../../src/lib/access.ts'
 import { systemActor } from '../../../src/lib/actor.ts'
 import { newId } from '../../../src/lib/id.ts'
 import { sha256 } from '../../../src/lib/opaque.ts'
-import { aUser, build, signedIn } from '../../helper.ts'
+import { aUser, build, signedIn, tellChange } from '../../helper.ts'
 import { aPost, eventsOf, eventTypes, path, send } from './writing.ts'
 
 const FIELDS = ['author', 'content', 'created_at', 'id', 'title', 'updated_at', 'version']
@@ -249,9 +249,11 @@ test('who has seen a post under another name of its author has not seen it', asy
   const seen = { 'if-none-match': etag }
   t.equal((await send(app, 'GET', url, seen)).statusCode, 304)
   await app.database.db.update(users).set({ last_name: 'King' }).where(eq(users.id, author.id))
+  tellChange(app, 'user.updated')
   const renamed = await send(app, 'GET', url, seen)
   t.match(renamed.json(), { author: { full_name: 'Ada King' }, version: 1 })
   await app.database.db.update(users).set({ deleted_at: new Date() }).where(eq(users.id, author.id))
+  tellChange(app, 'user.deleted')
   const known = { 'if-none-match': String(renamed.headers.etag) }
   t.match((await send(app, 'GET', url, known)).json(), { author: { full_name: 'Deleted user' } })
   const editor = await signedIn(app, 'editor')
@@ -318,7 +320,10 @@ test('an author who is deleted has no name, one who may not sign in keeps it', a
     t.strictSame(data[0].author, author)
     return author
   }
-  const be = (fields: object) => db.update(users).set(fields).where(eq(users.id, id))
+  const be = async (fields: object) => {
+    await db.update(users).set(fields).where(eq(users.id, id))
+    tellChange(app, 'user.updated')
+  }
   await be({ is_active: false })
   t.strictSame(await shown(), { id, full_name: 'Ada Lovelace' })
   await be({ deleted_at: new Date() })

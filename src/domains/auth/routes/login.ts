@@ -170,7 +170,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
         idempotency: {
           caller: request => `${request.headers.authorization} ${refreshCookieIn(request)}`,
         },
-        problems: [CsrfFailed],
+        problems: [Unauthenticated, CsrfFailed],
       },
       schema: {
         operationId: 'logout',
