@@ -63,7 +63,7 @@ async function subjects(app: App) {
   const key = await inject('auth/api-keys', { name: 'x', scopes: ['items:read'] })
   const ids: [RegExp, string][] = [
     [/webhooks/, webhook.id],
-    [/items/, item.id,
+    [/items/, item.id],
     [/api-keys/, key.id],
     [/users/, id],
     [/posts/, post.id],
