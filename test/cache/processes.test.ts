@@ -35,6 +35,37 @@ test('with Redis, whoever wrote by one process reads it by the other', needsRedi
   for (const app of [one, other]) t.ok(Number((await results(app, 'posts')).hit) > 0, 'and much was kept')
 })
 
+test('with Redis, a change is not answered before Redis knows of it', needsRedis, async t => {
+  const [one, other] = (await appsOn(t, 2, { shared: true })) as [App, App]
+  const { url, headers } = await aPost(one)
+  slowDeletes(one)
+  for (const keyed of [{}, { 'idempotency-key': newId() }]) {
+    await until(async () => {
+      await Promise.all([other.inject(url), other.inject(path)])
+      return Number((await results(other, 'posts')).hit) > 0
+    })
+    const title = newId()
+    await send(one, 'POST', path, { ...headers, ...keyed }, { title, content: 'x' })
+    t.match((await other.inject(path)).body, title)
+    await send(one, 'PATCH', url, headers, { title })
+    t.match((await other.inject(url)).json(), { title })
+  }
+})
+
+/** Within what a change waits for. */
+const SLOW_MS = 20
+
+function slowDeletes({ redis }: App) {
+  if (!redis) throw new Error('There is no Redis.')
+  const del = redis.del.bind(redis) as (...keys: string[]) => Promise<number>
+  Object.assign(redis, {
+    del: async (...keys: string[]) => {
+      await new Promise(resolve => setTimeout(resolve, SLOW_MS))
+      return del(...keys)
+    },
+  })
+}
+
 test('with Redis, item stats as well', needsRedis, async t => {
   const [one, other] = (await appsOn(t, 2, { shared: true })) as [App, App]
   const { headers } = await aUser(one)
