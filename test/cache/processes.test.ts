@@ -1,5 +1,6 @@
 import { type Test, test } from 'tap'
 import type { App } from '../../src/app.ts'
+import { publicPosts } from '../../src/domains/posts/kept.ts'
 import { newId } from '../../src/lib/id.ts'
 import { aPost, path, send } from '../domains/posts/writing.ts'
 import { aUser } from '../helper.ts'
@@ -124,7 +125,12 @@ test('without Redis for a while, everybody is answered, and nothing old', needsR
   await one.inject(url)
   t.match(await results(one, 'posts'), { bypass: Number(before.bypass) + 1 }, 'which keeps nothing meanwhile')
   one.redis?.connect()
+  const back = performance.now()
   await until(async () => (await other.inject(url)).body.includes('"New"'))
+  t.ok(
+    performance.now() - back < publicPosts.ttl_seconds * 500,
+    'the other is told, and need not wait for its end',
+  )
   await until(async () => {
     await one.inject(url)
     return Number((await results(one, 'posts')).hit) > Number(before.hit ?? 0)
