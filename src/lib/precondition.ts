@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { plainTag } from './encoded-tag.ts'
 import { sha256 } from './opaque.ts'
 import { PreconditionFailed } from './problems.ts'
 
@@ -66,18 +67,15 @@ export function demandVersion(precondition: Precondition, resource: Versioned): 
 
 /** Whether If-Match lets what has this tag pass. It compares strongly: a weak tag may stand for more than one version. */
 export const matches = ({ match }: Precondition, etag: string): boolean =>
-  match?.some(tag => tag === etag || uncompressedTag(tag) === etag) ?? true
+  match?.some(tag => tag === etag || plainTag(tag) === etag) ?? true
 
 /** Whether If-None-Match names this tag, and if so, as what. It compares weakly. */
 export function namesTag({ noneMatch }: Pick<Precondition, 'noneMatch'>, etag: string): string | undefined {
   if (noneMatch === '*') return etag
-  return noneMatch.map(strong).find(tag => tag === etag || uncompressedTag(tag) === etag)
+  return noneMatch.map(strong).find(tag => tag === etag || plainTag(tag) === etag)
 }
 
 const strong = (tag: string): string => tag.replace(/^W\//, '')
-
-/** What says in a tag how its bytes were compressed, at the end and within the quotes: other bytes, but the same thing. */
-export const uncompressedTag = (tag: string): string => tag.replace(/-(?:br|gz|gzip|deflate|zstd)"$/, '"')
 
 export const preconditionFailed = () =>
   new PreconditionFailed('The resource has another version than the request supposes.')

@@ -125,12 +125,12 @@ export function addProblems(
         ...(response.headers as Json | undefined),
       }
     }
-    for (const [status, definitions] of byStatus(problems)) {
-    if (responses[304] !== undefined) {
+    // Of those without a limit, it says less.
+    if (responses[304] !== undefined && problems.includes(RateLimited)) {
       shared.NotModified ??= responses[304]
       responses[304] = { $ref: '#/components/responses/NotModified' }
     }
-    for (const [status, definitions] of byStatus(problemsOf.get(operation.operationId ?? '') ?? [])) {
+    for (const [status, definitions] of byStatus(problems)) {
       // What a route says of a status itself goes first.
       if (status in responses) continue
       const name = definitions.map(({ code }) => pascalCase(code)).join('Or')

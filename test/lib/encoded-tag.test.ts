@@ -11,6 +11,11 @@ test('each encoding of the same has a strong tag of its own, which tells whose i
   t.equal(encodedTag('"a-1"', 'gzip'), '"a-1-gzip"')
 })
 
+test('the tag of what a proxy has compressed is known, too', async t => {
+  for (const suffix of ['gz', 'deflate', 'zstd']) t.equal(plainTag(`"a-1-${suffix}"`), '"a-1"')
+  t.equal(plainTag('"x-brr"'), '"x-brr"')
+})
+
 test('a weak tag stands for all of them, and what is no tag is left alone', async t => {
   for (const tag of ['W/"a-1"', 'a-1', '"', '']) {
     t.equal(encodedTag(tag, 'br'), tag)
