@@ -16,7 +16,7 @@ export default {
     app.get(
       '',
       {
-        config: { access: 'public', operational: true, problems: [Unauthenticated] },
+        config: { access: 'public', operational: true, conditional: false, problems: [Unauthenticated] },
         onRequest: METRICS_TOKEN === undefined ? [] : [demand(METRICS_TOKEN)],
         schema: {
           operationId: 'getMetrics',
