@@ -19,13 +19,13 @@ const USERS = 20
 const ITEMS_OF_EACH = 1_000
 
 /** As many as would be there without anything between them and the service. */
-const CONNECTIONS = 1_000
+const CONNECTIONS = 4_000
 const CLOSED_CONNECTIONS = 64
 /** A busy benchmark, which must not be taken for an overload. */
 const MANY_CLOSED = 300
 const WARM_UP_SECONDS = 6
 const CAPACITY_SECONDS = 6
-const SETTLE_SECONDS = 2
+const SETTLE_SECONDS = 4
 
 const LEAST_GOODPUT = 0.85
 const MOST_LATENCY = 2

@@ -67,7 +67,9 @@ const health: number[] = []
 const lag: number[] = []
 const others: Record<string, number> = {}
 const backlog: number[] = []
+/** The one that has rested longest first: one that is never used is closed by the service. */
 const free: Client[] = []
+let freeHead = 0
 let good = 0
 let late = 0
 let offered = 0
@@ -89,7 +91,7 @@ async function run() {
     () => prober.due === 0 && send(prober, HEALTH, performance.now()),
     HEALTH_EVERY_MS,
   )
-  if (offer.per_second === undefined) while (free.length > 0) ask(free.pop() as Client, performance.now())
+  if (offer.per_second === undefined) for (const client of free) ask(client, performance.now())
   else offerSteadily(offer.per_second)
   setTimeout(() => {
     counting = true
@@ -111,7 +113,7 @@ function offerSteadily(perSecond: number) {
     const now = performance.now()
     for (; due <= now; due += gap()) {
       if (counting) offered++
-      const client = free.pop()
+      const client = nextFree()
       if (client === undefined) backlog.push(due)
       else {
         if (counting) lag.push(now - due)
@@ -121,6 +123,15 @@ function offerSteadily(perSecond: number) {
     if (running) setTimeout(tick, TICK_MS)
   }
   tick()
+}
+
+function nextFree(): Client | undefined {
+  const client = free[freeHead]
+  if (client === undefined) return undefined
+  freeHead++
+  if (freeHead === offer.connections) free.splice(0, freeHead)
+  freeHead %= offer.connections
+  return client
 }
 
 function ask(client: Client, due: number) {

@@ -12,16 +12,21 @@ export interface Signals {
   pool: () => Load
   /** The share of the heap that is in use. */
   heap: (now: number) => number
+  isEmbedded?: boolean
 }
 
 /**
- * 250 ms of a line is what 300 clients leave behind that always ask for lists (170 ms), and half as much again; 20 ms are
- * enough for the core never to be without work, and less than what the request itself takes when all is busy.
+ * Half a second is more than what 300 clients leave behind that always ask, without being too many (170 ms of lists, 430 of
+ * searches that take Postgres a millisecond and a half); 20 ms are enough for the core never to be without work, and less
+ * than what the request itself takes when all is busy.
  */
-const LINE = { alarm_ms: 250, after_ms: 100, limit_ms: 20, calm_ms: 1_000 }
+const LINE = { alarm_ms: 500, after_ms: 100, limit_ms: 20, calm_ms: 1_000 }
 
-/** Statements take longer than requests, and those of the embedded database ten times as long. */
-const POOL = { alarm_ms: 1_000, after_ms: 250, limit_ms: 50, calm_ms: 1_000 }
+/** Statements take longer than requests. */
+const POOL = { alarm_ms: 500, after_ms: 250, limit_ms: 50, calm_ms: 1_000 }
+
+/** The embedded database has one connection: during an import or an export, waiting is what serves its few users best. */
+const EMBEDDED_POOL = { ...POOL, alarm_ms: 5_000 }
 
 /** The pool is asked once in this time: it has to look at each of its connections. */
 const POOL_AGE_MS = 1
@@ -33,11 +38,11 @@ const HEAP_ROOM = 0.85
 export type Overload = ReturnType<typeof createOverload>
 
 /** Whether there is more to do than can be done, and why. Times are those of the caller's clock. */
-export function createOverload({ line, pool, heap }: Signals) {
+export function createOverload({ line, pool, heap, isEmbedded = false }: Signals) {
   const lineWait = createExpectedWait()
   const poolWait = createExpectedWait()
   const lineGuard = createWaitGuard(LINE)
-  const poolGuard = createWaitGuard(POOL)
+  const poolGuard = createWaitGuard(isEmbedded ? EMBEDDED_POOL : POOL)
   let heapIsFull = false
   let pool_ms = 0
   let pool_asked_at = Number.NEGATIVE_INFINITY

@@ -45,6 +45,7 @@ export default fp(
       line: () => admission.load(),
       pool: () => app.database.load(),
       heap: watched.share,
+      isEmbedded: app.database.kind === 'embedded',
     })
     const count = exportOverload(app.metrics, overload)
     const spells = createSpells(overload, app.log)
