@@ -49,7 +49,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     database: Database
     redis: Redis | undefined
-    /** The same for what goes on without it. */
+    /** Redis, as far as it is there: see `redis/shared.ts`. */
     sharedRedis: SharedRedis | undefined
     accounts: Accounts
     /** For addresses that callers choose. */

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { tellChanges } from './cache/cache.ts'
-import type { Kept } from './cache/kept.ts'
+import type { Kept } from './cache/kind.ts'
 import type { Config } from './config.ts'
 import type { Database } from './db/types.ts'
 import { itemStats } from './domains/items/kept.ts'

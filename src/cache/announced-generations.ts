@@ -1,7 +1,7 @@
 import type { Database } from '../db/types.ts'
 import { CHANNEL } from '../events/committed.ts'
 import { type Generations, generationsInMemory } from './generations.ts'
-import { changedSubjects, type Kept } from './kept.ts'
+import { changedSubjects, type Kept } from './kind.ts'
 
 /**
  * For several processes without Redis: they hear of what the others change from the database, some milliseconds after its

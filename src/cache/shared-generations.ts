@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Namespace } from '../db/namespace.ts'
 import type { SharedRedis } from '../redis/shared.ts'
 import type { Generations } from './generations.ts'
-import type { Namespace } from './namespace.ts'
 
 /** It may go at any time, because the next one will not be the same. */
 const GENERATION_SECONDS = 3_600

@@ -1,8 +1,8 @@
 import { createStorage, type StorageInterface, type StorageRedisOptions } from 'async-cache-dedupe'
+import type { Namespace } from '../db/namespace.ts'
 import { packageVersion } from '../lib/package.ts'
 import type { SharedRedis } from '../redis/shared.ts'
-import type { Kept } from './kept.ts'
-import type { Namespace } from './namespace.ts'
+import type { Kept } from './kind.ts'
 
 type Size = Pick<Kept, 'most_entries' | 'ttl_seconds'>
 

@@ -159,7 +159,8 @@ async function checkRedis(config: Config): Promise<Finding> {
       redis.once('error', reject)
       setTimeout(reject, TIMEOUT_MS, new Error('no answer in time')).unref()
     })
-    await redis.ping()
+    // By a write: one that is full or a replica answers a ping.
+    await redis.set('plinth:look', 1, 'PX', TIMEOUT_MS)
     return ok(`answered in ${Math.round(performance.now() - start)} ms`)
   } finally {
     redis.disconnect()

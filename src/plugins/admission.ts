@@ -33,7 +33,6 @@ export function createAdmission<Reason>(options: AdmissionOptions<Reason>) {
   /** When requests must not be begun any more in this turn; undefined before the first. */
   let slice_until: number | undefined
   let slice_ended_at = 0
-  let isPumping = false
 
   return {
     arrive,
@@ -69,8 +68,7 @@ export function createAdmission<Reason>(options: AdmissionOptions<Reason>) {
 
   function endTurn() {
     slice_until = undefined
-    if (line.length === 0 || isPumping) return
-    isPumping = true
+    if (line.length === 0) return
     slice_ended_at = performance.now()
     pump()
   }
@@ -103,9 +101,6 @@ export function createAdmission<Reason>(options: AdmissionOptions<Reason>) {
     if (line.length > 0 && now < (slice_until ?? 0)) return serveFirst()
     slice_ended_at = now
     if (line.length > 0) setImmediate(pump)
-    else {
-      isPumping = false
-      slice_until = undefined
-    }
+    else slice_until = undefined
   }
 }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { type Cache, createCache } from '../cache/cache.ts'
-import type { Kept } from '../cache/kept.ts'
+import type { Kept } from '../cache/kind.ts'
 import type { SharedRedis } from '../redis/shared.ts'
 import { listOf } from './on-route.ts'
 

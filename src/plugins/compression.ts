@@ -6,6 +6,7 @@ import { compressAside, compressBest, compressing, compressNow } from '../lib/co
 import { type Encoding, encodedTag } from '../lib/encoded-tag.ts'
 import { memoized } from '../lib/memoized.ts'
 import { listOf } from './on-route.ts'
+import { addVary } from './vary.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -60,7 +61,7 @@ export default fp(
           return done(null, payload)
         }
         if (!isLarge(payload) || !isOpen(reply)) return done(null, payload)
-        varyByEncoding(reply)
+        addVary(reply, 'Accept-Encoding')
         const encoding = acceptedEncoding(request.headers['accept-encoding'])
         if (encoding === undefined) return done(null, payload)
         if (isStream(payload)) return done(null, encodedStream(reply, payload, encoding))
@@ -110,7 +111,7 @@ function encodedStream(reply: FastifyReply, source: Readable, encoding: Encoding
 function describeAbsent(request: FastifyRequest, reply: FastifyReply) {
   const isHead = request.method === 'HEAD' && reply.statusCode !== 304
   if (isHead ? !isLargeByLength(reply) || !isOpen(reply) : reply.statusCode !== 304) return
-  varyByEncoding(reply)
+  addVary(reply, 'Accept-Encoding')
   const encoding = acceptedEncoding(request.headers['accept-encoding'])
   if (encoding === undefined) return
   if (isHead) markEncoded(reply, encoding)
@@ -161,12 +162,6 @@ function markEncoded(reply: FastifyReply, encoding: Encoding) {
   if (typeof tag === 'string') reply.header('etag', encodedTag(tag, encoding))
   // Its length is another one, and so are the bytes that a range would name.
   reply.removeHeader('content-length').removeHeader('accept-ranges').header('content-encoding', encoding)
-}
-
-function varyByEncoding(reply: FastifyReply) {
-  const given = [reply.getHeader('vary') ?? []].flat().join(', ')
-  if (/(?:^|,)\s*(?:\*|accept-encoding)\s*(?:,|$)/i.test(given)) return
-  reply.header('vary', given === '' ? 'Accept-Encoding' : `${given}, Accept-Encoding`)
 }
 
 /** From the answer that Fastify prepares, and from the one that the stream had begun. */

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Kept } from '../cache/kept.ts'
+import type { Kept } from '../cache/kind.ts'
 import { sortedPageLinks } from '../lib/paging.ts'
 import { isVersioned, matches, preconditionFailed, tagOfBytes } from '../lib/precondition.ts'
 import { tagOf } from './preconditions.ts'

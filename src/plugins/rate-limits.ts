@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter as Metric } from 'prom-client'
 import type { Config } from '../config.ts'
+import { namespaceOf } from '../db/namespace.ts'
 import { memoized } from '../lib/memoized.ts'
 import { RateLimited } from '../lib/problems.ts'
 import type { Counted, Counter } from '../rate-limits/counters.ts'
@@ -74,7 +75,8 @@ type Done = (error?: Error) => void
 export default fp(
   async (app, { config, redis, formerHolder }: RateLimitOptions) => {
     const tiers = tierPolicies(config)
-    const counters = redis === undefined ? createMemoryCounters() : createSharedCounters(redis)
+    const counters =
+      redis === undefined ? createMemoryCounters() : createSharedCounters(redis, namespaceOf(app.database.db))
     const refusals = new Metric({
       name: 'plinth_rate_limited_total',
       help: 'Requests that were refused with 429, by the policy that was used up.',
@@ -197,4 +199,4 @@ function addField(reply: FastifyReply, name: string, value: string) {
 }
 
 const inWords = ({ name, quota, seconds }: Policy) =>
-  `The limit ${name}, ${quota} in ${seconds} seconds, is used up.`
+  `The limit ${name}, ${quota} in ${seconds === 1 ? 'a second' : `${seconds} seconds`}, is used up.`

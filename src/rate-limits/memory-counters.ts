@@ -25,7 +25,7 @@ export function createMemoryCounters({
   now = () => performance.now(),
   most = MOST_WINDOWS,
 }: Options = {}): MemoryCounters {
-  /** By their length in seconds: so they stand in the order in which they end. */
+  /** By their length in seconds: so they stand in the order in which they end, those that were adopted nearly so. */
   const windows = new Map<number, Map<string, Window>>()
 
   return {

@@ -20,14 +20,17 @@ const SCRIPT = `
   end
   return { refused and 1 or 0, counts }`
 
-const PREFIX = 'plinth:limit:'
-
 type Reply = [refused: 0 | 1, counts: [used: number, left: number][]]
 
-/** Shared by all processes, in one round trip. */
-export async function countInRedis(redis: Redis, counters: readonly Counter[], by: 0 | 1): Promise<Counted> {
+/** Shared by all processes that use the same names, in one round trip. */
+export async function countInRedis(
+  redis: Redis,
+  namespace: string,
+  counters: readonly Counter[],
+  by: 0 | 1,
+): Promise<Counted> {
   const { countPlinthLimits: run } = withScript(redis)
-  const keys = counters.map(({ key }) => PREFIX + key)
+  const keys = counters.map(({ key }) => `${namespace}:limit:${key}`)
   const limits = counters.flatMap(({ quota, seconds }) => [quota, seconds * 1000])
   const [refused, counts] = await run.call(redis, keys.length, ...keys, by, ...limits)
   return { refused: refused === 1, counts: counts.map(countOf) }

@@ -7,7 +7,11 @@ import { countInRedis } from './redis-counters.ts'
  * In Redis as long as it is there, and in memory otherwise, where counting goes on from what Redis said last: an outage
  * gives nobody a new quota. What is counted in memory meanwhile is not added when Redis is back.
  */
-export function createSharedCounters(redis: SharedRedis, memory = createMemoryCounters()): Counters {
+export function createSharedCounters(
+  redis: SharedRedis,
+  namespace: () => string | Promise<string>,
+  memory = createMemoryCounters(),
+): Counters {
   return {
     take: counters => (redis.isThere ? count(counters, 1) : memory.take(counters)),
     look: counters => (redis.isThere ? count(counters, 0) : memory.look(counters)),
@@ -15,7 +19,8 @@ export function createSharedCounters(redis: SharedRedis, memory = createMemoryCo
 
   async function count(counters: readonly Counter[], by: 0 | 1): Promise<Counted> {
     try {
-      const counted = await redis.ask(client => countInRedis(client, counters, by))
+      const names = await namespace()
+      const counted = await redis.ask(client => countInRedis(client, names, counters, by))
       memory.adopt(counters, counted.counts)
       return counted
     } catch {

@@ -4,9 +4,9 @@ import { Counter, Gauge, type Registry } from 'prom-client'
 
 /** Redis as something that is nice to have: whoever uses it has another way for when it is away. */
 export interface SharedRedis {
-  /** Whether it is asked at all: not from a command that failed, or was late, until it answers in time again. */
+  /** Whether it is asked at all: not from a command that failed, or several in a row that were late, until it answers. */
   readonly isThere: boolean
-  /** Throws when it is not there, or gives no answer in time. Nobody waits longer than 50 ms for it. */
+  /** Throws when it is not there, or gives no answer in time. No command is waited for longer than 50 ms. */
   ask<Result>(command: (redis: Redis) => Promise<Result>): Promise<Result>
   end(): void
 }

@@ -2,7 +2,7 @@ import { test } from 'tap'
 // All types of events are defined by then.
 import '../../src/app.ts'
 import { generationsInMemory } from '../../src/cache/generations.ts'
-import { changedSubjects, type Kept } from '../../src/cache/kept.ts'
+import { changedSubjects, type Kept } from '../../src/cache/kind.ts'
 import { allEventTypes } from '../../src/events/event-type.ts'
 import { isAmong } from '../../src/events/type-patterns.ts'
 import { kept } from '../../src/kept.ts'

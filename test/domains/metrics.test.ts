@@ -156,7 +156,7 @@ test('without it, everybody, whatever they show', async t => {
 })
 
 test('they are never limited, and are there before the service is', async t => {
-  const app = await build(t, { variables: { RATELIMIT_DEFAULT: '2/hour' } })
+  const app = await build(t, { variables: { RATELIMIT_ENABLED: 'true', RATELIMIT_DEFAULT: '2/hour' } })
   for (let count = 0; count < 20; count++) t.equal((await app.inject('/metrics')).statusCode, 200)
   app.lifecycle.phase = 'migrating'
   t.equal((await app.inject('/metrics')).statusCode, 200)

@@ -25,7 +25,7 @@ interface Found {
 
 /** Measures when asked. */
 export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
-  const { database, redis, lifecycle, jobs } = app
+  const { database, sharedRedis, lifecycle, jobs } = app
   let last: { at: number; phase: Phase; checks: Promise<Record<string, Check>> } | undefined
 
   return async () => {
@@ -54,7 +54,7 @@ export function readinessProbe(app: FastifyInstance): () => Promise<Found> {
         pending = (await pendingMigrations(db)) + (await countMissingQueues(db, jobs))
       }),
       // Without Redis the service goes on, with counters of its own in each process.
-      redis && check(false, () => redis.ping()),
+      sharedRedis && check(false, () => sharedRedis.ask(redis => redis.ping())),
     ])
     const migrations = { ...databaseCheck, status: pending === 0 ? databaseCheck.status : 'failed' } as const
     return { database: databaseCheck, migrations, ...(redisCheck && { redis: redisCheck }) }

@@ -1,4 +1,4 @@
-import type { Kept } from '../../cache/kept.ts'
+import type { Kept } from '../../cache/kind.ts'
 
 /** How many items an owner has. */
 export const itemStats: Kept = {

@@ -1,4 +1,4 @@
-import type { Kept } from '../../cache/kept.ts'
+import type { Kept } from '../../cache/kind.ts'
 import type { PostListParameters } from './schemas.ts'
 
 /** Of posts, and of the names of those who wrote them. */

@@ -1,11 +1,12 @@
-import { executePrepared } from '../db/raw.ts'
-import type { Db } from '../db/types.ts'
+import { executePrepared } from './raw.ts'
+import type { Db } from './types.ts'
 
-/** What the names of all that is kept in Redis begin with. */
+/** What all names of ours in Redis begin with. */
 export type Namespace = () => string | Promise<string>
 
 /**
- * A Redis may serve more than one deployment, whose posts must not appear in each other's answers. What tells them apart
+ * A Redis may serve more than one deployment, whose posts must not appear in each other's answers, nor their callers use
+ * up each other's limits. What tells them apart
  * is the database itself: its name and address may be written differently in each process.
  */
 export function namespaceOf(db: Db): Namespace {
