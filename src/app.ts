@@ -34,7 +34,7 @@ import metrics from './plugins/metrics.ts'
 import openapi from './plugins/openapi.ts'
 import preconditions from './plugins/preconditions.ts'
 import { answerFrameworkError, answerWithProblems } from './plugins/problems.ts'
-import rateLimits from './plugins/rate-limits.ts'
+import rateLimits, { limitsByBody } from './plugins/rate-limits.ts'
 import { requestId } from './plugins/request-id.ts'
 import { RequestLog } from './plugins/request-log.ts'
 import requestMetrics from './plugins/request-metrics.ts'
@@ -162,6 +162,7 @@ export async function buildApp(config: Config, resources: Resources): Promise<Ap
   })
   await app.register(mail, { mailer })
   await app.register(idempotency, { vault: createVault(secretsOf(config), 'idempotency') })
+  await app.register(limitsByBody)
   await app.register(preconditions, { required: config.REQUIRE_IF_MATCH })
   await app.register(etags)
   await app.register(cache, { kept, redis: sharedRedis })

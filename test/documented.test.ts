@@ -95,7 +95,7 @@ test('API keys', async t => {
 
 test('the quota', async t => {
   const app = await build(t, {
-    variables: { RATELIMIT_ENABLED: 'true', RATELIMIT_DEFAULT: '2/minute; 1/second' },
+    variables: { RATELIMIT_ENABLED: 'true', RATELIMIT_DEFAULT: '2/minute; 100/hour' },
   })
   const { call } = await documentedApi(app, answered)
   await call(t, 'getRateLimit', 200)

@@ -15,6 +15,8 @@ export interface Kept {
   most_entries: number
   /** Larger ones are made anew each time, so that the memory is bounded by `most_entries` of these. */
   most_characters: number
+  /** Whether it is what was kept: Redis may hold what another version wrote, or nobody of ours. */
+  isWhole(value: unknown): boolean
 }
 
 /** The name of what is told about it: who read it before is told apart from who reads it after a change. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import type { Namespace } from '../db/namespace.ts'
 import type { SharedRedis } from '../redis/shared.ts'
 import type { Generations } from './generations.ts'
@@ -19,12 +20,15 @@ const LAST_TURN_MS = 50
 
 /**
  * For several processes with Redis, which holds the generations: random words, so that one that was lost or evicted never
- * comes back. A change deletes the word, and the next reader makes another. Asking costs every reader a round trip, and
+ * comes back, also not with a Redis that was started from an older file: they are named after its run. A change deletes
+ * the word, and the next reader makes another. Asking costs every reader a round trip, and
  * is what makes it safe: a copy of the generation in memory could be old.
  */
 export function sharedGenerations(redis: SharedRedis, namespace: Namespace): Generations {
   /** Told in vain: until they are told, others may answer with what was before, and this process keeps nothing. */
-  const owed = new Set<string>()
+  const owed = new Map<string, number>()
+  /** So that word of an earlier change, which arrives late, is not taken for that of a later one. */
+  let debts = 0
   const underway = new Set<Promise<void>>()
   let again: NodeJS.Timeout | undefined
 
@@ -32,9 +36,9 @@ export function sharedGenerations(redis: SharedRedis, namespace: Namespace): Gen
     async current(subject) {
       if (!redis.isThere || owed.size > 0) return undefined
       try {
-        const key = await keyOf(subject)
-        const known = await redis.ask(client => client.get(key))
-        return known ?? (await begin(key))
+        const names = await namespace()
+        const known = await redis.ask(client => client.get(keyOf(client, names, subject)))
+        return known ?? (await begin(names, subject))
       } catch {
         return undefined
       }
@@ -48,24 +52,29 @@ export function sharedGenerations(redis: SharedRedis, namespace: Namespace): Gen
       await Promise.all(underway)
       for (let turn = 0; turn < LAST_TURNS && owed.size > 0; turn++) {
         await pause(LAST_TURN_MS)
-        await tell([...owed])
+        await tell([...owed.keys()])
       }
       clearInterval(again)
     },
   }
 
   /** Before the database is read. Of two who begin one, the second takes it as not known this time. */
-  async function begin(key: string) {
+  async function begin(names: string, subject: string) {
     const word = randomUUID()
-    const begun = await redis.ask(client => client.set(key, word, 'EX', GENERATION_SECONDS, 'NX'))
+    const begun = await redis.ask(client =>
+      client.set(keyOf(client, names, subject), word, 'EX', GENERATION_SECONDS, 'NX'),
+    )
     return begun === 'OK' ? word : undefined
   }
 
   async function tell(subjects: readonly string[]) {
+    const seen = subjects.map(subject => owed.get(subject))
     try {
-      const keys = await Promise.all(subjects.map(keyOf))
-      await redis.ask(client => client.del(...keys))
-      for (const subject of subjects) owed.delete(subject)
+      const names = await namespace()
+      await redis.ask(client => client.del(...subjects.map(subject => keyOf(client, names, subject))))
+      subjects.forEach((subject, index) => {
+        if (owed.get(subject) === seen[index]) owed.delete(subject)
+      })
     } catch {
       for (const subject of subjects) owe(subject)
     }
@@ -76,13 +85,15 @@ export function sharedGenerations(redis: SharedRedis, namespace: Namespace): Gen
   }
 
   function owe(subject: string) {
-    const [earliest] = owed
+    const [earliest] = owed.keys()
     if (owed.size >= MOST_OWED && earliest !== undefined) owed.delete(earliest)
-    owed.add(subject)
-    again ??= setInterval(() => tell([...owed]), TELL_AGAIN_MS).unref()
+    owed.set(subject, ++debts)
+    again ??= setInterval(() => tell([...owed.keys()]), TELL_AGAIN_MS).unref()
   }
+}
 
-  async function keyOf(subject: string) {
-    return `${await namespace()}:generation:${subject}`
-  }
+function keyOf(client: Redis, names: string, subject: string): string {
+  // Read by the client whenever it connects.
+  const { run_id = '' } = (client as { serverInfo?: { run_id?: string } }).serverInfo ?? {}
+  return `${names}:generation:${run_id}:${subject}`
 }

@@ -4,10 +4,10 @@ import { packageVersion } from '../lib/package.ts'
 import type { SharedRedis } from '../redis/shared.ts'
 import type { Kept } from './kind.ts'
 
-type Size = Pick<Kept, 'most_entries' | 'ttl_seconds'>
+type Size = Pick<Kept, 'most_entries' | 'ttl_seconds' | 'isWhole'>
 
 /** What is kept in the memory of this process. */
-export const storageInMemory = ({ most_entries }: Size): StorageInterface =>
+export const storageInMemory = ({ most_entries }: Pick<Size, 'most_entries'>): StorageInterface =>
   createStorage('memory', { size: most_entries })
 
 /**
@@ -23,7 +23,8 @@ export function sharedStorage(size: Size, redis: SharedRedis, namespace: Namespa
       const known = await near.get(key)
       if (known !== undefined) return known
       const shared = await far.get(key)
-      if (shared !== undefined) await near.set(key, shared, size.ttl_seconds)
+      if (!size.isWhole(shared)) return undefined
+      await near.set(key, shared, size.ttl_seconds)
       return shared
     },
     async set(key, value, ttl) {

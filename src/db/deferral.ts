@@ -1,5 +1,5 @@
 import { Unavailable } from '../lib/problems.ts'
-import { type Callback, deferCallbacks } from './transaction.ts'
+import { type Callback, callBack, deferCallbacks } from './transaction.ts'
 import type { Db, Tx } from './types.ts'
 
 /** Changes that are made one after another and committed together, by somebody who knows when all is done. */
@@ -58,8 +58,7 @@ export function defer(db: Db, { longest_pause_ms = LONGEST_PAUSE_MS } = {}): Def
         await taken.rollBack()
         throw error
       }
-      await taken.commit()
-      for (const callback of callbacks) callback()
+      await callBack(taken.commit(), () => callbacks)
     },
 
     async rollBack() {

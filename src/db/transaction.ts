@@ -1,4 +1,4 @@
-import { isRetryable } from './errors.ts'
+import { isConnectionFailure, isRetryable } from './errors.ts'
 import { executePrepared, type Row } from './raw.ts'
 import type { Db, Tx } from './types.ts'
 
@@ -20,7 +20,7 @@ const deferring = new WeakSet<Db>()
 export async function inTransaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
   let callbacks: Callback[] = []
   const pool = poolOf(db)
-  const result = await withRetries(() => {
+  const attempt = withRetries(() => {
     callbacks = []
     return db.transaction(tx => {
       callbacksOf.set(tx, callbacks)
@@ -29,9 +29,22 @@ export async function inTransaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Pr
     })
   })
   const surrounding = callbacksOf.get(db)
-  if (surrounding === undefined) for (const callback of callbacks) callback()
-  else surrounding.push(...callbacks)
+  if (surrounding === undefined) return callBack(attempt, () => callbacks)
+  const result = await attempt
+  surrounding.push(...callbacks)
   return result
+}
+
+/** Also where the answer to COMMIT was lost: what was to be forgotten may be out of date. */
+export async function callBack<T>(committing: Promise<T>, callbacks: () => Callback[]): Promise<T> {
+  try {
+    const result = await committing
+    for (const callback of callbacks()) callback()
+    return result
+  } catch (error) {
+    if (isConnectionFailure(error)) for (const callback of callbacks()) callback()
+    throw error
+  }
 }
 
 /**
@@ -45,7 +58,10 @@ export const inOneStatement = <T>(db: Db, statement: (db: Db) => Promise<T>): Pr
 export const writeInOneStatement = (db: Db, text: string, values: unknown[]): Promise<Row[]> =>
   inOneStatement(db, inner => executePrepared(inner, text, values))
 
-/** Has this process do something right after `tx` is committed. It must not throw, because there is no way back then. */
+/**
+ * Has this process do something right after `tx` is committed, or may have been. It must not throw, because there is no
+ * way back then.
+ */
 export function afterCommit(tx: Tx, callback: Callback) {
   const callbacks = callbacksOf.get(tx)
   if (callbacks === undefined) throw new Error('The transaction was not begun by inTransaction.')

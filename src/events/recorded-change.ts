@@ -1,3 +1,4 @@
+import { isConnectionFailure } from '../db/errors.ts'
 import type { Row } from '../db/raw.ts'
 import { writeInOneStatement } from '../db/transaction.ts'
 import type { Db } from '../db/types.ts'
@@ -52,7 +53,11 @@ export async function insertRecorded(db: Db, text: string, own: unknown[], actor
 
 /** The row without the owner of the event; there was one if that is not null. */
 async function writeAndTell(db: Db, text: string, values: unknown[], { name }: EventType): Promise<Row[]> {
-  const rows = await writeInOneStatement(db, text, values)
+  const rows = await writeInOneStatement(db, text, values).catch(error => {
+    // The answer was lost, and whose row it was with it; the change itself may have been made.
+    if (isConnectionFailure(error)) tellCommitted(db, { type: name, owner_id: null })
+    throw error
+  })
   return rows.map(({ recorded_owner, ...row }) => {
     if (recorded_owner !== null) tellCommitted(db, { type: name, owner_id: String(recorded_owner) })
     return row

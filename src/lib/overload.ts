@@ -25,8 +25,11 @@ const LINE = { alarm_ms: 500, after_ms: 100, limit_ms: 20, calm_ms: 1_000 }
 /** Statements take longer than requests. */
 const POOL = { alarm_ms: 500, after_ms: 250, limit_ms: 50, calm_ms: 1_000 }
 
-/** The embedded database has one connection: during an import or an export, waiting is what serves its few users best. */
-const EMBEDDED_POOL = { ...POOL, alarm_ms: 5_000 }
+/**
+ * The embedded database has one connection, and a transaction of some seconds is no stall: while one user sent batches, the
+ * limits of the pool refused four of five requests of others, and served the rest no sooner.
+ */
+const EMBEDDED_POOL = { alarm_ms: 10_000, after_ms: 1_000, limit_ms: 2_000, calm_ms: 1_000 }
 
 /** The pool is asked once in this time: it has to look at each of its connections. */
 const POOL_AGE_MS = 1

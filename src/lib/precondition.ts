@@ -59,10 +59,13 @@ export const isVersioned = (value: unknown): value is Versioned => {
   return typeof id === 'string' && typeof version === 'number'
 }
 
-/** Throws unless a resource that is to be changed, and is locked, has the version that the request supposes. */
-export function demandVersion(precondition: Precondition, resource: Versioned): void {
-  const etag = etagOf(resource)
-  if (!matches(precondition, etag) || namesTag(precondition, etag)) throw preconditionFailed()
+/**
+ * Throws unless a resource that is to be changed, and is locked, has the version that the request supposes. What its tag
+ * tells besides is not what is changed.
+ */
+export function demandVersion(precondition: Precondition, { id, version }: Versioned): void {
+  const { only, except } = versionsFor(precondition, id)
+  if (only?.includes(version) === false || except.includes(version)) throw preconditionFailed()
 }
 
 /** Whether If-Match lets what has this tag pass. It compares strongly: a weak tag may stand for more than one version. */

@@ -33,6 +33,9 @@ const MOST_AT_ONCE_BYTES = 16 * 1024
  */
 const MOST_ASIDE = 2
 
+/** Each holds up to 1 MB, for as long as its reader takes. */
+const MOST_STREAMS = 8
+
 /** Text that is not sent as it comes to be, as `text/event-stream` is, and is not small already, as images are. */
 const COMPRESSIBLE =
   /^(?:text\/(?!event-stream)|application\/(?:[\w.-]+\+)?(?:json|xml|javascript|x-ndjson)\b|image\/svg\+xml)/i
@@ -44,6 +47,7 @@ const COMPRESSIBLE =
 export default fp(
   async app => {
     let aside = 0
+    let streams = 0
 
     app.addHook('onRoute', route => {
       if (route.config?.secret === true) return
@@ -64,7 +68,14 @@ export default fp(
         addVary(reply, 'Accept-Encoding')
         const encoding = acceptedEncoding(request.headers['accept-encoding'])
         if (encoding === undefined) return done(null, payload)
-        if (isStream(payload)) return done(null, encodedStream(reply, payload, encoding))
+        if (isStream(payload)) {
+          if (streams >= MOST_STREAMS) return done(null, payload)
+          streams++
+          return done(
+            null,
+            encodedStream(reply, payload, encoding, () => streams--),
+          )
+        }
         const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(payload as string)
         if (constant && reply.problem_code === null)
           return send(best(bytes)[encoding](), encoding, reply, done)
@@ -102,9 +113,14 @@ const best = memoized((bytes: Buffer) => {
 })
 
 /** If either breaks off, so does the other, and Fastify sees it in the encoded one and cuts the connection. */
-function encodedStream(reply: FastifyReply, source: Readable, encoding: Encoding): Readable {
+function encodedStream(
+  reply: FastifyReply,
+  source: Readable,
+  encoding: Encoding,
+  ended: () => void,
+): Readable {
   markEncoded(reply, encoding)
-  return pipeline(source, compressing(encoding), () => {})
+  return pipeline(source, compressing(encoding), ended)
 }
 
 /** HEAD tells what GET would, and 304 what 200 would, as far as that is known. */

@@ -16,6 +16,12 @@ interface KeptAnswer {
   url: string
 }
 
+/** A tag is a header, which must not be anything else. */
+export const isKeptAnswer = (value: unknown): boolean => {
+  const { body, etag, url, link = '' } = Object(value)
+  return [body, url, link].every(text => typeof text === 'string') && /^"[!#-~]*"$/.test(etag)
+}
+
 type Pagination = Parameters<typeof sortedPageLinks>[1]
 
 interface Answering<Answer> {
@@ -29,6 +35,9 @@ interface Answering<Answer> {
  * Whoever shows no credential has written nothing, so that what is a little old will do, in any cache on the way. Whoever
  * does may look for what they wrote a moment ago: only their own cache keeps it, and has to ask each time.
  */
+/** It is kept, too, with up to four links of the same length. */
+const LONGEST_URL = 512
+
 const ANONYMOUS = 'public, max-age=10, stale-while-revalidate=60'
 const KNOWN = 'private, no-cache'
 
@@ -41,8 +50,9 @@ export async function answerKept<Answer extends object>(
   const { operationId = '' } = request.routeOptions.schema ?? {}
   const showsCredential = hasCredential(request)
   const write = async () => written(request, reply, await make())
+  const isKept = key !== undefined && request.url.length <= LONGEST_URL
   const wanted = { kept, key: `${operationId} ${key}`, mayHaveWritten: showsCredential }
-  const answer = key === undefined ? await write() : await request.server.cache.read(wanted, write)
+  const answer = isKept ? await request.server.cache.read(wanted, write) : await write()
   if (!matches(request.precondition, answer.etag)) throw preconditionFailed()
   addVary(reply, 'Authorization', 'X-API-Key')
   reply.header('cache-control', showsCredential ? KNOWN : ANONYMOUS).header('etag', answer.etag)

@@ -62,7 +62,7 @@ export default fp(
         spells.refused(reason)
         refuse(request, response)
       },
-      isExempt: ({ method, url = '' }) => method === 'OPTIONS' || isOperational(url),
+      isExempt: request => isPreflight(request) || isOperational(request.url ?? ''),
     })
 
     app.server.on('request', admission.arrive)
@@ -82,6 +82,9 @@ export default fp(
   },
   { name: 'load-shedding', dependencies: ['lifecycle', 'metrics'] },
 )
+
+const isPreflight = ({ method, headers }: IncomingMessage) =>
+  method === 'OPTIONS' && headers['access-control-request-method'] !== undefined
 
 /**
  * What Fastify does with requests. With a `serverFactory`, which is the official place to stand before it, it would no

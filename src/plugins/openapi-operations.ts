@@ -14,9 +14,10 @@ declare module 'fastify' {
 /** A route's schema as the document shows it. */
 export function documentedSchema(
   { body, response, ...schema }: FastifySchema,
-  { access, documented, upload }: FastifyContextConfig,
+  { access, documented, limits, upload }: FastifyContextConfig,
 ): FastifySchema {
-  const description = [schema.description, callersOf(access)].filter(text => text !== undefined).join('\n\n')
+  const texts = [schema.description, callersOf(access), ownLimits(limits)]
+  const description = texts.filter(text => text !== undefined).join('\n\n')
   return {
     ...schema,
     response: { ...Object(response), ...documented?.response },
@@ -26,6 +27,14 @@ export function documentedSchema(
     ...(description !== '' && { description }),
     security: schema.security ?? securityOf(access),
   }
+}
+
+/** What a route limits besides, or instead of, what the tier does. */
+function ownLimits(limits: FastifyContextConfig['limits']): string | undefined {
+  if (limits === undefined || limits === 'none') return undefined
+  const own = limits.flatMap(limit => (limit === 'tier' ? [] : [`\`${limit.name}\` ${limit.rates}`]))
+  const instead = limits.includes('tier') ? '' : ', instead of the quota of the tier'
+  return `Limited to ${own.join(', ')}${instead}.`
 }
 
 const filesOf = (types: Record<string, string>) =>

@@ -15,7 +15,10 @@ Every answer that is not a success is \`application/problem+json\` (RFC 9457); \
 and \`/problems/{code}\` explains it. Every answer carries \`X-Request-Id\`. A path that exists under another method is a
 405 with \`Allow\`. Bodies are JSON in UTF-8, are never coerced, and may hold no unknown field; where an operation shows
 no body, that is any field. Answers of 1 KiB or more are compressed as \`Accept-Encoding\` says (\`br\`, \`gzip\`), unless
-they hold a secret; their \`ETag\` then ends with the name of the encoding.`
+they hold a secret; their \`ETag\` then ends with the name of the encoding.
+
+Answers of operations that may be a 429, failures too, carry \`RateLimit-Policy\` and \`RateLimit\`. Whatever is anybody's own
+is \`private, no-store\`; posts are \`public\` for ten seconds to who shows no credential, and \`private, no-cache\` to who does.`
 
 /** The page's own scripts and nothing else; it sets styles inline. */
 const PAGE_POLICY =

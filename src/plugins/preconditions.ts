@@ -29,7 +29,7 @@ declare module 'fastify' {
      */
     versioned?: true | 'optional' | 'answer'
     /** What its answers show besides the resource, such as another one's name: it is told by the tag, too. */
-    embedded?: (answer: never) => string
+    embedded?: (answer: never) => string | undefined
   }
 }
 

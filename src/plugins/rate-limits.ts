@@ -27,20 +27,23 @@ declare module 'fastify' {
 /** `tier`: also what the caller's tier says, in whose place the others stand. */
 export type RouteLimit = 'tier' | OwnLimit
 
-interface OwnLimit {
+type OwnLimit = {
   /** Unique; callers see it in the header fields. */
   name: string
   /** `10/minute; 100/day` */
   rates: string
-  /**
-   * Who is counted: the user or API key, or the address of somebody unknown; always the address; or what a function finds
-   * in a request whose body is there but not yet validated. Where that is nothing, the address.
-   */
-  by: 'caller' | 'address' | ((request: FastifyRequest) => string | undefined)
-}
+} & ({ by: CountedBy } | { byBody: Find })
+
+/** The user or API key, or the address of somebody unknown; always the address; or what a function finds. */
+type CountedBy = 'caller' | 'address' | Find
+
+/** Where it finds nothing, the address is counted. In a body, which is valid then, it looks later than in all else. */
+type Find = (request: FastifyRequest) => string | undefined
 
 export interface RateLimits {
   readonly enabled: boolean
+  /** Counts what can be counted only when the body is there; undefined where that is nothing. */
+  hookByBody(limits: readonly RouteLimit[]): Hook | undefined
   /** What the caller has left of his tier's quota. */
   standing(request: FastifyRequest): Promise<Standing>
 }
@@ -70,6 +73,7 @@ interface Rule {
 }
 
 type Done = (error?: Error) => void
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
 
 /** Counts what callers do, and refuses what is more than their tier, or the route, allows. */
 export default fp(
@@ -90,6 +94,10 @@ export default fp(
 
     app.decorate('rateLimits', {
       enabled: config.RATELIMIT_ENABLED,
+      hookByBody(limits) {
+        const rules = config.RATELIMIT_ENABLED ? limits.filter(isByBody).map(ruleOf) : []
+        return rules.length === 0 ? undefined : limitBy(rules)
+      },
       async standing(request) {
         const caller = request.user === null ? someoneAt(request) : knownAs(request.user)
         const policies = tiers[caller.tier]
@@ -107,23 +115,31 @@ export default fp(
     })
     if (!config.RATELIMIT_ENABLED) return
 
+    const limitByTier = limitBy([tierRule])
     app.addHook('onRoute', route => {
       const { limits = ['tier'] } = route.config ?? {}
-      if (limits === 'none') return
-      const atOnce = limits.filter(one => one === 'tier' || typeof one.by === 'string').map(ruleOf)
-      const withBody = limits.filter(one => one !== 'tier' && typeof one.by === 'function').map(ruleOf)
-      if (atOnce.length > 0) route.onRequest = [limitBy(atOnce), ...listOf(route.onRequest)]
-      if (withBody.length > 0) route.preValidation = [limitBy(withBody), ...listOf(route.preValidation)]
+      if (limits === 'none') {
+        route.onRequest = [limitRefused, ...listOf(route.onRequest)]
+        return
+      }
+      const rules = limits.filter(limit => !isByBody(limit)).map(ruleOf)
+      if (rules.length > 0) route.onRequest = [limitBy(rules), ...listOf(route.onRequest)]
     })
+
+    /** Or credentials could be guessed there without end. */
+    function limitRefused(request: FastifyRequest, reply: FastifyReply, done: Done) {
+      if (request.refusal === null) done()
+      else limitByTier(request, reply, done)
+    }
 
     function ruleOf(limit: RouteLimit): Rule {
       if (limit === 'tier') return tierRule
       const policies = policiesOf(limit.name, limit.rates)
-      return { policies: () => policies, subject: subjectBy(limit.by) }
+      return { policies: () => policies, subject: subjectBy('byBody' in limit ? limit.byBody : limit.by) }
     }
 
-    function limitBy(rules: readonly Rule[]) {
-      return (request: FastifyRequest, reply: FastifyReply, done: Done) => {
+    function limitBy(rules: readonly Rule[]): Hook {
+      return (request, reply, done) => {
         // Asked here, because a library's routes learn only later that they are.
         if (request.routeOptions.config.operational) return done()
         const caller = callerOf(request)
@@ -158,7 +174,8 @@ export default fp(
 
     /** Many share an address whose tokens expire each hour: they must go on hearing 401, or none of them would renew it. */
     function strangerOf(request: FastifyRequest): Caller {
-      const session = formerHolder(request)
+      // Where nobody is refused for his token, it is worth nothing.
+      const session = request.refusal === null ? undefined : formerHolder(request)
       return session === undefined
         ? someoneAt(request)
         : { tier: 'standard', counted_by: 'session', id: session }
@@ -166,6 +183,22 @@ export default fp(
   },
   { name: 'rate-limits', dependencies: ['metrics'] },
 )
+
+/**
+ * Has to be registered after whatever may not be done for who is refused: what is registered last comes first on a route.
+ */
+export const limitsByBody = fp(
+  async app => {
+    app.addHook('onRoute', route => {
+      const { limits = [] } = route.config ?? {}
+      const hook = limits === 'none' ? undefined : app.rateLimits.hookByBody(limits)
+      if (hook !== undefined) route.preHandler = [hook, ...listOf(route.preHandler)]
+    })
+  },
+  { name: 'limits-by-body', dependencies: ['rate-limits', 'idempotency'] },
+)
+
+const isByBody = (limit: RouteLimit) => limit !== 'tier' && 'byBody' in limit
 
 /** The list of a single rule is always the same one, and so is its field. */
 const policiesIn = (rules: readonly Rule[], caller: Caller): readonly Policy[] =>
@@ -184,7 +217,7 @@ function countersOf(rules: readonly Rule[], request: FastifyRequest, caller: Cal
   })
 }
 
-function subjectBy(by: OwnLimit['by']): Rule['subject'] {
+function subjectBy(by: CountedBy): Rule['subject'] {
   if (by === 'caller') return (_request, caller) => subjectOf(caller)
   if (by === 'address') return addressSubject
   return request => by(request) ?? addressSubject(request)

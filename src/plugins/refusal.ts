@@ -53,15 +53,15 @@ export function createRefusal({ origins, isEnding }: RefusalOptions) {
     // The body is in the same string already.
     prepared._hasBody = false
     prepared._last = leaves && !lingers
-    if (lingers) leaveTime(request)
+    // When it is sent: behind others on its connection, that may be later.
+    if (lingers) response.once('finish', () => leaveTime(request))
     response.end()
   }
 }
 
 /** Node goes on dropping what arrives. Were the connection closed at once, its reset would overtake our answer. */
 function leaveTime({ socket }: IncomingMessage) {
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref()
-  socket.once('close', () => clearTimeout(timer))
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
 function bodyOf({ headers }: IncomingMessage): number {

@@ -93,8 +93,8 @@ test('who has a database with one connection is more patient', async t => {
   const idle = { waiting: 0, answered: 0 }
   const pool = { waiting: 5, answered: 0 }
   const overload = createOverload({ line: () => idle, pool: () => pool, heap: () => 0, isEmbedded: true })
-  for (let now = 0; now < 5_200; now += 10) t.equal(overload.reasonToRefuse(now), undefined)
-  t.equal(overload.reasonToRefuse(5_300), 'database')
+  for (let now = 0; now < 11_000; now += 10) t.equal(overload.reasonToRefuse(now), undefined)
+  t.equal(overload.reasonToRefuse(11_100), 'database')
 })
 
 test('a line gives its first and its last', async t => {

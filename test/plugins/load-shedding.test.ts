@@ -75,6 +75,8 @@ test('operators and preflights are answered meanwhile', async t => {
   for (const path of [
     '/health',
     '/health/live',
+    '/health/ready',
+    '/metrics',
     '/docs',
     '/openapi.json',
     '/problems/conflict',
@@ -179,7 +181,7 @@ test('turns that are long again and again are too much, until they are over', as
   t.equal((await fetch(`${url}/ordinary`)).status, 200)
 })
 
-// The embedded database has one connection, and five seconds of patience, which test/lib/overload.test.ts tells.
+// The embedded database has one connection, and ten seconds of patience, which test/lib/overload.test.ts tells.
 const pooled = { skip: serverUrl === undefined && 'it takes a pool of connections' }
 
 test('a database that stands still is too much, until it answers', pooled, async t => {

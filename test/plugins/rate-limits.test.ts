@@ -41,7 +41,7 @@ const open = (t: Test, variables: Record<string, string>, options: Parameters<ty
             access: 'public',
             limits: [
               { name: 'place', rates: '5/minute', by: 'address' },
-              { name: 'name', rates: '2/minute', by: ({ body }) => Object(body).name },
+              { name: 'name', rates: '2/minute', byBody: ({ body }) => Object(body).name },
             ],
           },
         },
@@ -211,6 +211,24 @@ test('a token whose life is over is told so, whoever shares the address', async 
   )
   const forged = { authorization: `Bearer ${token.slice(0, -3)}AAA` }
   t.strictSame(statuses(await times(2, () => brief.inject({ url: '/closed', headers: forged }))), [401, 429])
+})
+
+test('a token that is good no longer is worth nothing where nobody is refused for it', async t => {
+  const app = await open(t, { RATELIMIT_DEFAULT: '3/hour', RATELIMIT_STANDARD: '5/hour' })
+  const answers: Injected[] = []
+  for (let turn = 0; turn < 4; turn++) {
+    const { headers, session_id } = await aUser(app)
+    await app.database.db.delete(sessions).where(eq(sessions.id, session_id))
+    answers.push(await app.inject({ url: '/api/v1/posts', headers }))
+  }
+  t.strictSame(statuses(answers), [200, 200, 200, 429])
+})
+
+test('asking for the quota is free, guessing credentials there is not', async t => {
+  const app = await open(t, { RATELIMIT_DEFAULT: '2/hour' })
+  const guess = () => app.inject({ url: '/api/v1/rate-limit', headers: { 'x-api-key': newApiKey() } })
+  t.strictSame(statuses(await times(3, guess)), [401, 401, 429])
+  t.equal((await app.inject('/api/v1/rate-limit')).statusCode, 200)
 })
 
 test('operators and explorers are never limited', async t => {

@@ -13,6 +13,7 @@ import { sentRefreshToken } from './sent-refresh-token.ts'
  */
 export function authLimits(accounts: Accounts) {
   const session = (request: FastifyRequest) => {
+    if (request.user) return request.user.session_id ?? undefined
     const token = sentRefreshToken(request) ?? refreshCookieIn(request)
     return token && accounts.refreshTokens.read(token)?.session_id
   }
@@ -25,19 +26,25 @@ export function authLimits(accounts: Accounts) {
     register: [{ name: 'register', rates: '5/minute', by: 'address' }],
     login: [
       { name: 'login', rates: '10/minute', by: 'address' },
-      { name: 'login-account', rates: '10/minute', by: emailIn },
+      { name: 'login-account', rates: '10/minute', byBody: emailIn },
     ],
     verifyMfa: [
       { name: 'verify-mfa', rates: '10/minute', by: 'address' },
-      { name: 'verify-mfa-account', rates: '10/minute', by: pending },
+      { name: 'verify-mfa-account', rates: '10/minute', byBody: pending },
     ],
     forgotPassword: [
       { name: 'forgot-password', rates: '5/hour', by: 'address' },
-      { name: 'forgot-password-account', rates: '5/hour', by: emailIn },
+      { name: 'forgot-password-account', rates: '5/hour', byBody: emailIn },
     ],
-    // Not by address: of the many who share one, each has to refresh once an hour, and to be able to leave.
-    refresh: [{ name: 'refresh', rates: '60/minute', by: session }],
-    logout: [{ name: 'logout', rates: '60/minute', by: session }],
+    // Hardly by address: of the many who share one, each has to refresh once an hour, and to be able to leave.
+    refresh: [
+      { name: 'refresh-address', rates: '600/minute', by: 'address' },
+      { name: 'refresh', rates: '60/minute', byBody: session },
+    ],
+    logout: [
+      { name: 'logout-address', rates: '600/minute', by: 'address' },
+      { name: 'logout', rates: '60/minute', byBody: session },
+    ],
     // Each sends a mail.
     resendVerification: ['tier', { name: 'resend-verification', rates: '5/hour', by: 'caller' }],
     // Each key has a quota of its own.

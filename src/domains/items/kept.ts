@@ -1,5 +1,7 @@
 import type { Kept } from '../../cache/kind.ts'
 
+const STATUSES = ['total', 'draft', 'published', 'archived']
+
 /** How many items an owner has. */
 export const itemStats: Kept = {
   name: 'item_stats',
@@ -9,4 +11,5 @@ export const itemStats: Kept = {
   // Less than 2 MB.
   most_entries: 5_000,
   most_characters: 0,
+  isWhole: value => STATUSES.every(name => Number.isSafeInteger(Object(value)[name])),
 }

@@ -1,4 +1,5 @@
 import type { Kept } from '../../cache/kind.ts'
+import { isKeptAnswer } from '../../plugins/kept-answers.ts'
 import type { PostListParameters } from './schemas.ts'
 
 /** Of posts, and of the names of those who wrote them. */
@@ -20,6 +21,7 @@ export const publicPosts: Kept = {
   // 32 MB at most, 2 MB where posts are of usual length.
   most_entries: 500,
   most_characters: 64 * 1024,
+  isWhole: isKeptAnswer,
 }
 
 /** Where most readers stop; who leafs further comes by once. */

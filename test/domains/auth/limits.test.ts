@@ -112,12 +112,50 @@ test('however many share an address, each may renew a session and end it', async
   for (const { refresh_token } of people) {
     const answer = await from(app, place)('/auth/refresh', { refresh_token })
     t.equal(answer.statusCode, 200)
-    t.equal(answer.headers['ratelimit-policy'], '"refresh";q=60;w=60')
-    t.equal(answer.headers.ratelimit, '"refresh";r=59;t=60')
+    t.match(answer.headers['ratelimit-policy'], /^"refresh-address";q=600;w=60, "refresh";q=60;w=60$/)
+    t.match(answer.headers.ratelimit, / "refresh";r=59;t=60$/)
     const { access_token } = answer.json()
     const out = await from(app, place)('/auth/logout', undefined, { authorization: `Bearer ${access_token}` })
     t.equal(out.statusCode, 204)
   }
+})
+
+test('who shares an address with somebody who logs out in vain can log out', async t => {
+  const app = await open(t)
+  const place = anywhere()
+  for (let turn = 0; turn < 60; turn++) await from(app, place)('/auth/logout')
+  t.equal((await from(app, place)('/auth/logout')).statusCode, 429)
+  const { headers } = await aUser(app)
+  t.equal((await from(app, place)('/auth/logout', undefined, headers)).statusCode, 204)
+})
+
+test('what is not valid uses up nobody’s quota, and what is large is not read', async t => {
+  const app = await open(t, { MAIL_SERVER: 'localhost' })
+  const { email } = newcomer()
+  for (let turn = 0; turn < 6; turn++) {
+    const answer = await from(app, anywhere())('/auth/forgot-password', { email, more: true })
+    t.equal(answer.statusCode, 400)
+  }
+  t.equal((await from(app, anywhere())('/auth/forgot-password', { email })).statusCode, 202)
+  for (const path of ['/auth/refresh', '/auth/login', '/auth/logout']) {
+    const answer = await from(app, anywhere())(path, `"${'x'.repeat(17_000)}"`, {
+      'content-type': 'application/json',
+    })
+    t.equal(answer.statusCode, 413, path)
+    t.ok(answer.headers['ratelimit-policy'], 'and counted')
+  }
+})
+
+test('API keys do not multiply the accounts that one may create', async t => {
+  const app = await open(t)
+  const { headers } = await aUser(app)
+  const place = anywhere()
+  const made: number[] = []
+  for (let turn = 0; turn < 6; turn++) {
+    const given = turn % 2 ? headers : {}
+    made.push((await from(app, place)('/users', newcomer(), given)).statusCode)
+  }
+  t.strictSame(made, [201, 201, 201, 201, 201, 429])
 })
 
 test('what is costly has limits of its own', async t => {

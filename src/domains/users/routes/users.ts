@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { EmailTaken, LastAdmin, RegistrationClosed } from '../../../accounts/problems.ts'
 import { User } from '../../../accounts/schemas.ts'
-import { type Access, ADMINS } from '../../../lib/access.ts'
+import { type Access, ADMINS, isAdmin } from '../../../lib/access.ts'
 import { sortedPageLinks, sortedPageResponse } from '../../../lib/paging.ts'
 import { EmailUnverified, Forbidden, InvalidCursor } from '../../../lib/problems.ts'
 import { nothing, ref, withHeaders } from '../../../lib/schema.ts'
@@ -20,6 +20,10 @@ const tags = ['users']
 
 /** Oneself as at `/users/me`: also before the e-mail is verified. */
 const ADMINS_AND_SELF = { roles: ['admin'], self: true, unverified: 'self' } as const satisfies Access
+
+/** What administrators see besides, which changes without a version. */
+const embedded = ({ last_login_at, deleted_at }: User) =>
+  last_login_at === undefined ? undefined : `${last_login_at} ${deleted_at}`
 
 export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   const { accounts } = app
@@ -49,7 +53,14 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       config: {
         access: 'optional',
-        limits: [{ name: 'create-user', rates: '5/minute', by: 'caller' }],
+        // An administrator is counted for himself; else a user would have as many as he has API keys.
+        limits: [
+          {
+            name: 'create-user',
+            rates: '5/minute',
+            by: ({ user }) => (isAdmin(user) ? user?.id : undefined),
+          },
+        ],
         idempotency: true,
         versioned: 'answer',
         mail: 'optional',
@@ -78,6 +89,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: { ...ADMINS_AND_SELF, scope: 'profile:read' },
         versioned: true,
+        embedded,
         problems: [EmailUnverified],
       },
       schema: {
@@ -102,6 +114,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
       config: {
         access: ADMINS_AND_SELF,
         versioned: true,
+        embedded,
         mail: 'optional',
         problems: [EmailUnverified, EmailTaken, LastAdmin],
       },
