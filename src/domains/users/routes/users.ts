@@ -23,7 +23,7 @@ const ADMINS_AND_SELF = { roles: ['admin'], self: true, unverified: 'self' } as 
 
 /** What administrators see besides, which changes without a version. */
 const embedded = ({ last_login_at, deleted_at }: User) =>
-  last_login_at === undefined ? undefined : `${last_login_at} ${deleted_at}`
+  last_login_at === undefined ? undefined : JSON.stringify([last_login_at, deleted_at])
 
 export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   const { accounts } = app
