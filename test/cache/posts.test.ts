@@ -1,5 +1,5 @@
-import { type Test, test } from 'tap'
-import type { App } from '../../src/app.ts'
+import { eq } from 'drizzle-orm'
+import t, { test } from 'tap'
 import { inTransaction } from '../../src/db/transaction.ts'
 import { purgePosts } from '../../src/domains/posts/jobs.ts'
 import { publicPosts } from '../../src/domains/posts/kept.ts'
@@ -8,50 +8,76 @@ import { posts } from '../../src/domains/posts/tables.ts'
 import { type Committed, followCommitted } from '../../src/events/committed.ts'
 import { systemActor } from '../../src/lib/actor.ts'
 import { newId } from '../../src/lib/id.ts'
-import { anotherDatabase } from '../database.ts'
 import { aPost, path, send } from '../domains/posts/writing.ts'
-import { aUser, build, signedIn } from '../helper.ts'
+import { aUser, build, signedIn, tellChange } from '../helper.ts'
 import { READS_POSTS, readers, results, until, watchStatements } from './watched.ts'
 
-/** Alone on its database, and kept from its first read on. */
-async function alone(t: Test): Promise<App> {
-  const database = await anotherDatabase(t)
-  const app = await build(t, { database })
-  await until(async () => {
-    await app.inject(path)
-    return (await results(app, 'posts')).miss
-  })
-  return app
-}
+// One for all of them, each with authors of its own. What is kept of one is not what another asks for, because each
+// begins with a change.
+const app = await build(t)
+const statements = watchStatements(app, READS_POSTS)
 
-const titles = async (app: App, url = path) =>
+const titles = async (url = path) =>
   (await app.inject(url)).json().data.map(({ title }: { title: string }) => title)
 
-test('a hundred who ask at the same time ask the database once', async t => {
-  const app = await alone(t)
-  const { url, post } = await aPost(app)
-  const statements = watchStatements(app, READS_POSTS)
-  for (const one of [path, url, `/api/v1/users/${post.author.id}/posts`, `${path}?per_page=5`]) {
-    statements.count = 0
+/**
+ * How the cache answered. On Postgres, a machine that is too busy to hear announcements keeps nothing for that time: then
+ * it is asked again.
+ */
+async function asked(url: string): Promise<string | undefined> {
+  for (;;) {
     const before = await results(app, 'posts')
-    const answers = await Promise.all(Array.from({ length: 100 }, () => app.inject(one)))
-    t.equal(new Set(answers.map(({ body }) => body)).size, 1)
-    t.equal((await app.inject(one)).body, answers[0]?.body)
-    const { hit = 0, dedupe = 0, bypass = 0 } = await results(app, 'posts')
-    // On Postgres, a machine that is too busy to hear announcements keeps nothing for that time.
-    const unheard = bypass - (before.bypass ?? 0)
-    t.equal(statements.count, 1 + unheard, one)
-    if (unheard === 0) {
-      t.equal(hit - (before.hit ?? 0), 1)
-      t.equal(dedupe - (before.dedupe ?? 0), 99)
+    const { statusCode } = await app.inject(url)
+    if (statusCode !== 200) throw new Error(`${url} answers ${statusCode}.`)
+    const after = await results(app, 'posts')
+    const [result] = Object.keys(after).filter(one => after[one] !== (before[one] ?? 0))
+    if (result !== 'bypass') return result
+  }
+}
+
+// On Postgres, nothing is kept before announcements are heard.
+await asked(path)
+
+/** Whether what is kept for one is given to who asks for the other. On Postgres, what was just written is told again. */
+async function isShared(one: string, other: string): Promise<boolean> {
+  for (let turn = 0; turn < 10; turn++) {
+    tellChange(app, 'post.updated')
+    await asked(one)
+    if ((await asked(other)) === 'hit') return true
+  }
+  return false
+}
+
+test('a hundred who ask at the same time ask the database once', async t => {
+  const { url, post } = await aPost(app)
+  const { kind } = app.database
+  for (const one of [path, url, `/api/v1/users/${post.author.id}/posts`, `${path}?per_page=5`]) {
+    const round = async () => {
+      tellChange(app, 'post.updated')
+      statements.count = 0
+      const before = await results(app, 'posts')
+      const answers = await Promise.all(Array.from({ length: 100 }, () => app.inject(one)))
+      t.equal(new Set(answers.map(({ body }) => body)).size, 1)
+      t.equal((await app.inject(one)).body, answers[0]?.body)
+      const after = await results(app, 'posts')
+      const [hit = 0, miss = 0, dedupe = 0, bypass = 0] = ['hit', 'miss', 'dedupe', 'bypass'].map(
+        result => (after[result] ?? 0) - (before[result] ?? 0),
+      )
+      t.equal(statements.count, miss + bypass, one)
+      return { hit, miss, dedupe, bypass }
     }
+    let found = await round()
+    // Postgres tells what was just written again, and a machine may be too busy to hear it.
+    for (let more = 4; more > 0 && kind === 'postgres' && (found.miss > 1 || found.bypass > 0); more--)
+      found = await round()
+    if (kind === 'embedded' || found.bypass === 0)
+      t.strictSame(found, { hit: 1, miss: 1, dedupe: 99, bypass: 0 }, one)
   }
 })
 
 test('who read before a change, and is answered after it, leaves nothing behind', async t => {
-  const app = await alone(t)
   const { url, headers } = await aPost(app)
-  const statements = watchStatements(app, READS_POSTS)
+  statements.count = 0
   statements.hold()
   const early = [app.inject(path), app.inject(url)]
   await until(() => statements.count === 2)
@@ -64,12 +90,11 @@ test('who read before a change, and is answered after it, leaves nothing behind'
     'they did read before it',
   )
   t.match((await during).body, '"New"', 'who asks after it is not given what they read')
-  t.strictSame(await titles(app), ['New'])
+  t.equal((await titles())[0], 'New')
   t.match((await app.inject(url)).json(), { title: 'New' })
 })
 
 test('whoever wrote reads it, however many read besides', async t => {
-  const app = await alone(t)
   const { url, headers } = await aPost(app)
   const stop = readers([app], [path, url])
   for (let round = 0; round < 24; round++) {
@@ -89,18 +114,16 @@ test('whoever wrote reads it, however many read besides', async t => {
 })
 
 test('under an idempotency key, too', async t => {
-  const app = await alone(t)
   const { headers } = await aUser(app)
   for (const title of ['First', 'Second', 'Third']) {
-    await titles(app)
+    await titles()
     const keyed = { ...headers, 'idempotency-key': newId() }
     t.equal((await send(app, 'POST', path, keyed, { title, content: 'x' })).statusCode, 201)
-    t.equal((await titles(app))[0], title)
+    t.equal((await titles())[0], title)
   }
 })
 
 test('what is shown of an author changes at once', async t => {
-  const app = await alone(t)
   const author = await aUser(app)
   const admin = await signedIn(app)
   const { url } = await aPost(app, author.headers)
@@ -130,16 +153,20 @@ test('what is shown of an author changes at once', async t => {
 })
 
 test('what is deleted is gone at once, also when a job removes it', async t => {
-  const app = await alone(t)
-  const { url, headers } = await aPost(app)
+  const { url, headers, post } = await aPost(app)
+  const list = `${path}?author_id=${post.author.id}`
   t.equal((await app.inject(url)).statusCode, 200)
+  t.strictSame(await titles(list), ['On lamps'])
   t.equal((await send(app, 'DELETE', url, headers)).statusCode, 204)
   const gone = await app.inject(url)
   t.equal(gone.statusCode, 404)
   t.equal(gone.headers['cache-control'], 'no-store')
-  t.strictSame(await titles(app), [])
-  await app.database.db.update(posts).set({ deleted_at: new Date(0) })
-  const before = await results(app, 'posts')
+  t.strictSame(await titles(list), [])
+  await app.database.db
+    .update(posts)
+    .set({ deleted_at: new Date(0) })
+    .where(eq(posts.id, post.id))
+  t.ok(await isShared(list, list))
   const { accounts, database } = app
   const job = {
     accounts,
@@ -149,12 +176,10 @@ test('what is deleted is gone at once, also when a job removes it', async t => {
     signal: new AbortController().signal,
   }
   await purgePosts.run({}, job as never)
-  await titles(app)
-  t.equal((await results(app, 'posts')).miss, Number(before.miss) + 1, 'a job is heard of like anybody')
+  t.equal(await asked(list), 'miss', 'a job is heard of like anybody')
 })
 
 test('a change that is undone changes nothing, and no change is none', async t => {
-  const app = await alone(t)
   const {
     url,
     headers,
@@ -162,7 +187,7 @@ test('a change that is undone changes nothing, and no change is none', async t =
     post: { author },
   } = await aPost(app)
   const told: Committed[] = []
-  followCommitted(app.database.db, change => told.push(change))
+  t.teardown(followCommitted(app.database.db, change => told.push(change)))
   t.equal(
     (await send(app, 'PATCH', url, { ...headers, 'if-match': '"x"' }, { title: 'New' })).statusCode,
     412,
@@ -182,47 +207,41 @@ test('a change that is undone changes nothing, and no change is none', async t =
 })
 
 test('searches, far pages and walks by cursor are not kept, nor what is large', async t => {
-  const app = await alone(t)
   const { headers } = await aUser(app)
-  const { url } = await aPost(app, headers, { content: 'x'.repeat(publicPosts.most_characters) })
+  await aPost(app, headers)
   await aPost(app, headers)
   const { next_cursor } = (await app.inject(`${path}?per_page=1`)).json().pagination
-  const statements = watchStatements(app, READS_POSTS)
-  const far = [`${path}?search=lamps`, `${path}?page=6&per_page=1`, `${path}?cursor=${next_cursor}`]
-  for (const one of [...far, url, path]) {
+  const isNeverKept = async (one: string) => {
     statements.count = 0
     for (let times = 0; times < 3; times++) t.equal((await app.inject(one)).statusCode, 200)
     t.ok(statements.count >= 3, one)
   }
-  for (const one of [`${path}?per_page=1`, `${path}?per_page=1&utm=x`, `${path}?page=1&per_page=1`]) {
-    await app.inject(one)
-    statements.count = 0
-    t.equal((await app.inject(one)).statusCode, 200)
-    t.equal(statements.count, 0, one)
-  }
+  for (const far of ['search=lamps', 'page=6&per_page=1', `cursor=${next_cursor}`])
+    await isNeverKept(`${path}?${far}`)
+  const { url } = await aPost(app, headers, { content: 'x'.repeat(publicPosts.most_characters) })
+  for (const large of [url, path]) await isNeverKept(large)
+  // Nor would others' lists be with it.
+  await send(app, 'DELETE', url, headers)
+  for (const one of [`${path}?per_page=1`, `${path}?per_page=1&utm=x`, `${path}?page=1&per_page=1`])
+    t.ok(await isShared(`${path}?per_page=1`, one), one)
 })
 
 test('links are those of the URL that was asked for', async t => {
-  const app = await alone(t)
   await aPost(app)
-  await app.inject(`${path}?per_page=5`)
+  t.ok(await isShared(`${path}?per_page=5`, `${path}?per_page=5&utm=y`))
   const { headers } = await app.inject(`${path}?per_page=5&utm=x`)
   t.match(headers.link, `<${path}?per_page=5&utm=x>; rel="first"`)
 })
 
 test('however many things are asked for, so many are kept', async t => {
-  const app = await alone(t)
   const authors = Array.from({ length: publicPosts.most_entries + 20 }, newId)
-  for (const author of authors) await app.inject(`${path}?author_id=${author}`)
-  const before = await results(app, 'posts')
-  await app.inject(`${path}?author_id=${authors.at(-1)}`)
-  t.match(await results(app, 'posts'), { hit: Number(before.hit ?? 0) + 1, miss: before.miss })
-  for (const author of authors.slice(0, 20)) await app.inject(`${path}?author_id=${author}`)
-  t.match(await results(app, 'posts'), { miss: Number(before.miss) + 20 }, 'the first of them are gone')
+  const list = (author: string | undefined) => asked(`${path}?author_id=${author}`)
+  for (const author of authors) await list(author)
+  t.equal(await list(authors.at(-1)), 'hit')
+  for (const author of authors.slice(0, 20)) t.equal(await list(author), 'miss', 'the first of them are gone')
 })
 
 test('a failure is told to all who wait, and not kept', async t => {
-  const app = await alone(t)
   const url = `${path}/${newId()}`
   const answers = await Promise.all(Array.from({ length: 10 }, () => app.inject(url)))
   t.ok(answers.every(({ statusCode }) => statusCode === 404))
@@ -230,9 +249,9 @@ test('a failure is told to all who wait, and not kept', async t => {
 })
 
 test('who shows no credential may keep it, who does has to ask', async t => {
-  const app = await alone(t)
   const { url, headers, post } = await aPost(app)
-  for (const one of [path, url, `/api/v1/users/${post.author.id}/posts`]) {
+  // Too small to be encoded.
+  for (const one of [`${path}?per_page=1`, url, `/api/v1/users/${post.author.id}/posts`]) {
     const anonymous = await app.inject({ url: one, headers: { origin: 'http://localhost:1' } })
     t.equal(anonymous.headers['cache-control'], 'public, max-age=10, stale-while-revalidate=60')
     t.equal(anonymous.headers.vary, 'Origin, Authorization, X-API-Key')

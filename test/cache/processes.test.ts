@@ -1,6 +1,5 @@
 import { type Test, test } from 'tap'
 import type { App } from '../../src/app.ts'
-import { publicPosts } from '../../src/domains/posts/kept.ts'
 import { newId } from '../../src/lib/id.ts'
 import { aPost, path, send } from '../domains/posts/writing.ts'
 import { aUser } from '../helper.ts'
@@ -39,33 +38,74 @@ test('with Redis, whoever wrote by one process reads it by the other', needsRedi
 test('with Redis, a change is not answered before Redis knows of it', needsRedis, async t => {
   const [one, other] = (await appsOn(t, 2, { shared: true })) as [App, App]
   const { url, headers } = await aPost(one)
-  slowDeletes(one)
+  for (const app of [one, other]) makePatient(app)
+  const deletes = watchDeletes(one)
   for (const keyed of [{}, { 'idempotency-key': newId() }]) {
-    await until(async () => {
-      await Promise.all([other.inject(url), other.inject(path)])
-      return Number((await results(other, 'posts')).hit) > 0
-    })
     const title = newId()
-    await send(one, 'POST', path, { ...headers, ...keyed }, { title, content: 'x' })
-    t.match((await other.inject(path)).body, title)
-    await send(one, 'PATCH', url, headers, { title })
-    t.match((await other.inject(url)).json(), { title })
+    const changes: [(title: string) => ReturnType<typeof send>, string][] = [
+      [title => send(one, 'POST', path, { ...headers, ...keyed }, { title, content: 'x' }), path],
+      [title => send(one, 'PATCH', url, headers, { title }), url],
+    ]
+    for (const [change, shown] of changes) {
+      await isKept(other, shown)
+      deletes.hold()
+      const told = deletes.count
+      let answered = false
+      const answer = change(title).finally(() => {
+        answered = true
+      })
+      await until(() => deletes.count > told)
+      // It is committed, and would be answered while all this is.
+      for (let turn = 0; turn < 20; turn++) await other.inject(shown)
+      t.notOk(answered)
+      deletes.letGo()
+      t.ok((await answer).statusCode < 300)
+      t.match((await other.inject(shown)).body, title)
+    }
   }
 })
 
-/** Within what a change waits for. */
-const SLOW_MS = 20
+/** Waits for Redis however busy the machine is, where the limit of that is not what a test is about. */
+function makePatient({ redis, sharedRedis }: App) {
+  if (!redis || !sharedRedis) throw new Error('There is no Redis.')
+  const ask: typeof sharedRedis.ask = command => command(redis)
+  Object.assign(sharedRedis, { ask })
+}
 
-function slowDeletes({ redis }: App) {
+/** What one tells Redis, counted when it is about to be said, and said only when it is let go. */
+function watchDeletes({ redis }: App) {
   if (!redis) throw new Error('There is no Redis.')
   const del = redis.del.bind(redis) as (...keys: string[]) => Promise<number>
+  let gate = Promise.resolve()
+  const watched = {
+    count: 0,
+    done: 0,
+    letGo() {},
+    hold() {
+      gate = new Promise(resolve => {
+        watched.letGo = resolve
+      })
+    },
+  }
   Object.assign(redis, {
     del: async (...keys: string[]) => {
-      await new Promise(resolve => setTimeout(resolve, SLOW_MS))
-      return del(...keys)
+      watched.count++
+      await gate
+      const deleted = await del(...keys)
+      watched.done++
+      return deleted
     },
   })
+  return watched
 }
+
+/** Asks until the answer is one that was kept. */
+const isKept = (app: App, url: string) =>
+  until(async () => {
+    const before = await results(app, 'posts')
+    await app.inject(url)
+    return Number((await results(app, 'posts')).hit ?? 0) > Number(before.hit ?? 0)
+  })
 
 test('with Redis, item stats as well', needsRedis, async t => {
   const [one, other] = (await appsOn(t, 2, { shared: true })) as [App, App]
@@ -87,6 +127,7 @@ test('with Redis, item stats as well', needsRedis, async t => {
 test('with Redis, what one process has read the other need not', needsRedis, async t => {
   const [one, other] = (await appsOn(t, 2, { shared: true })) as [App, App]
   const { url, post } = await aPost(one)
+  for (const app of [one, other]) makePatient(app)
   // Nothing tells when it has arrived there.
   await until(async () => {
     await one.inject(url)
@@ -124,17 +165,11 @@ test('without Redis for a while, everybody is answered, and nothing old', needsR
   const before = await results(one, 'posts')
   await one.inject(url)
   t.match(await results(one, 'posts'), { bypass: Number(before.bypass) + 1 }, 'which keeps nothing meanwhile')
+  const deletes = watchDeletes(one)
   one.redis?.connect()
-  const back = performance.now()
-  await until(async () => (await other.inject(url)).body.includes('"New"'))
-  t.ok(
-    performance.now() - back < publicPosts.ttl_seconds * 500,
-    'the other is told, and need not wait for its end',
-  )
-  await until(async () => {
-    await one.inject(url)
-    return Number((await results(one, 'posts')).hit) > Number(before.hit ?? 0)
-  })
+  await until(() => deletes.done)
+  t.match((await other.inject(url)).body, '"New"', 'the other is told, and need not wait for its end')
+  await isKept(one, url)
   t.match((await one.inject(url)).body, '"New"')
 })
 
@@ -155,13 +190,7 @@ test('without Redis, others hear of it from the database', needsPostgres, async 
   const [one, other] = (await appsOn(t, 2, { shared: false })) as [App, App]
   const author = await aUser(one)
   const { url, headers } = await aPost(one, author.headers)
-  const isKept = () =>
-    until(async () => {
-      const before = await results(other, 'posts')
-      await other.inject(url)
-      return Number((await results(other, 'posts')).hit ?? 0) > Number(before.hit ?? 0)
-    })
-  await isKept()
+  await isKept(other, url)
   const changes: [() => ReturnType<typeof send>, string][] = [
     [() => send(one, 'PATCH', url, headers, { title: 'Second' }), '"Second"'],
     [() => send(one, 'PATCH', '/api/v1/users/me', headers, { last_name: 'King' }), 'Ada King'],
@@ -170,7 +199,7 @@ test('without Redis, others hear of it from the database', needsPostgres, async 
     t.equal((await change()).statusCode, 200)
     t.match((await one.inject(url)).body, shown, 'the process that did it knows')
     await until(async () => (await other.inject(url)).body.includes(shown))
-    await isKept()
+    await isKept(other, url)
   }
   t.equal((await send(one, 'DELETE', url, headers)).statusCode, 204)
   await until(async () => (await other.inject(url)).statusCode === 404)
