@@ -54,6 +54,11 @@ test('a connection that says nothing any more, and of whose end nobody is told, 
   await until(() => shared.isThere)
   t.equal(server.connections(), 1)
 
+  const { socketTimeout } = redis.options
+  t.equal(socketTimeout, 5_000)
+  redis.options.socketTimeout = 200
+  // The next one is not lost if we are busy for a moment.
+  redis.once('close', () => Object.assign(redis.options, { socketTimeout }))
   server.silence()
   await Promise.allSettled([1, 2, 3].map(() => shared.ask(client => client.get('x'))))
   t.equal(shared.isThere, false)
