@@ -116,24 +116,22 @@ test('however many share an address, each may renew a session and end it', async
 })
 
 test('who shares an address with somebody who logs out in vain can log out', async t => {
-  const app = await open(t)
   const place = anywhere()
-  for (let turn = 0; turn < 60; turn++) await from(app, place)('/auth/logout')
-  t.equal((await from(app, place)('/auth/logout')).statusCode, 429)
+  for (let turn = 0; turn < 60; turn++) await from(place)('/auth/logout')
+  t.equal((await from(place)('/auth/logout')).statusCode, 429)
   const { headers } = await aUser(app)
-  t.equal((await from(app, place)('/auth/logout', undefined, headers)).statusCode, 204)
+  t.equal((await from(place)('/auth/logout', undefined, headers)).statusCode, 204)
 })
 
 test('what is not valid uses up nobody’s quota, and what is large is not read', async t => {
-  const app = await open(t, { MAIL_SERVER: 'localhost' })
   const { email } = newcomer()
   for (let turn = 0; turn < 6; turn++) {
-    const answer = await from(app, anywhere())('/auth/forgot-password', { email, more: true })
+    const answer = await from(anywhere())('/auth/forgot-password', { email, more: true })
     t.equal(answer.statusCode, 400)
   }
-  t.equal((await from(app, anywhere())('/auth/forgot-password', { email })).statusCode, 202)
+  t.equal((await from(anywhere())('/auth/forgot-password', { email })).statusCode, 202)
   for (const path of ['/auth/refresh', '/auth/login', '/auth/logout']) {
-    const answer = await from(app, anywhere())(path, `"${'x'.repeat(17_000)}"`, {
+    const answer = await from(anywhere())(path, `"${'x'.repeat(17_000)}"`, {
       'content-type': 'application/json',
     })
     t.equal(answer.statusCode, 413, path)
@@ -142,13 +140,12 @@ test('what is not valid uses up nobody’s quota, and what is large is not read'
 })
 
 test('API keys do not multiply the accounts that one may create', async t => {
-  const app = await open(t)
   const { headers } = await aUser(app)
   const place = anywhere()
   const made: number[] = []
   for (let turn = 0; turn < 6; turn++) {
     const given = turn % 2 ? headers : {}
-    made.push((await from(app, place)('/users', newcomer(), given)).statusCode)
+    made.push((await from(place)('/users', newcomer(), given)).statusCode)
   }
   t.strictSame(made, [201, 201, 201, 201, 201, 429])
 })
