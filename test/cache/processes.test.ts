@@ -147,7 +147,7 @@ test('with Redis, who read before a change leaves nothing behind', needsRedis, a
   const statements = watchStatements(other, READS_POSTS)
   statements.hold()
   const early = other.inject(url)
-  await until(() => statements.count === 1)
+  await until(() => statements.read === 1)
   await send(one, 'PATCH', url, headers, { title: 'Third' })
   statements.letGo()
   t.match((await early).body, '"Second"')

@@ -11,6 +11,8 @@ export function watchStatements({ database }: App, pattern: RegExp) {
   let open = () => {}
   const watched = {
     count: 0,
+    /** How many of those that are held the database has answered. */
+    read: 0,
     hold() {
       gate = new Promise(resolve => {
         open = resolve
@@ -32,6 +34,7 @@ export function watchStatements({ database }: App, pattern: RegExp) {
       const until = gate
       const held = async (result: unknown) => {
         const rows = await result
+        watched.read++
         await until
         return rows
       }
