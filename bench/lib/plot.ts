@@ -20,6 +20,7 @@ export function plot(title: string, rows: Panel[][]): string {
   const height = rows.length * HEIGHT + 30
   const panels = rows.flatMap((row, y) => row.map((panel, x) => draw(panel, x * WIDTH, y * HEIGHT + 30)))
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="12">
+<title>${title}</title>
 <rect width="${width}" height="${height}" fill="white"/>
 ${text(width / 2, 20, title, 'middle', 15)}
 ${panels.join('\n')}
