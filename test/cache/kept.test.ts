@@ -3,6 +3,8 @@ import { test } from 'tap'
 import '../../src/app.ts'
 import { generationsInMemory } from '../../src/cache/generations.ts'
 import { changedSubjects, type Kept } from '../../src/cache/kind.ts'
+import { itemStats } from '../../src/domains/items/kept.ts'
+import { publicPosts } from '../../src/domains/posts/kept.ts'
 import { allEventTypes } from '../../src/events/event-type.ts'
 import { isAmong } from '../../src/events/type-patterns.ts'
 import { kept } from '../../src/kept.ts'
@@ -50,4 +52,26 @@ test('no generation comes back, also when there are too many to remember', async
   const untouched = generations.current('c')
   generations.renewAll()
   t.not(generations.current('c'), untouched)
+})
+
+test('what Redis holds is taken only where it is whole', async t => {
+  const answer = { body: '{}', etag: '"x-1"', url: '/api/v1/posts' }
+  for (const whole of [answer, { ...answer, link: '</>; rel="first"' }])
+    t.equal(publicPosts.isWhole(whole), true)
+  const broken = [
+    { body: 5 },
+    { etag: 7 },
+    { etag: '"x"\r\nx: y' },
+    { etag: 'x' },
+    { url: undefined },
+    { link: 1 },
+  ]
+  for (const part of broken) t.equal(publicPosts.isWhole({ ...answer, ...part }), false, JSON.stringify(part))
+  const stats = { total: 1, draft: 1, published: 0, archived: 0 }
+  t.equal(itemStats.isWhole(stats), true)
+  t.equal(itemStats.isWhole({ ...stats, archived: 'none' }), false)
+  for (const nothing of [undefined, null, 5, 'x', [], {}]) {
+    t.equal(publicPosts.isWhole(nothing), false)
+    t.equal(itemStats.isWhole(nothing), false)
+  }
 })
