@@ -5,7 +5,8 @@ import fp from 'fastify-plugin'
  * The documentation pages, which a browser renders, bring a policy of their own.
  */
 export const SECURITY_HEADERS = {
-  // Unless a route knows better. A cache may otherwise guess how long an answer is good, even a 404.
+  // Unless a route knows better. A cache may otherwise guess how long an answer is good, even a 404; a probe must never be
+  // answered by one, and whoever keeps an answer with tokens keeps the keys to an account.
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'cross-origin-opener-policy': 'same-origin',

@@ -11,8 +11,6 @@ export function tokenPair(
   cookie = false,
 ): TokenPair {
   const refresh_expires_in = accounts.config.JWT_REFRESH_TOKEN_EXPIRES
-  // Whoever keeps such an answer keeps the keys to the account.
-  reply.header('cache-control', 'no-store')
   if (cookie) setRefreshCookie(reply, refresh_token, refresh_expires_in)
   return {
     access_token: accessTokens.sign({ user_id: user.id, session_id, role: user.role }),

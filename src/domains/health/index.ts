@@ -15,12 +15,6 @@ export default {
   routes: async app => {
     const readiness = readinessProbe(app)
 
-    // Probes must never be answered by a cache.
-    app.addHook('onRequest', (_request, reply, done) => {
-      reply.header('cache-control', 'no-store')
-      done()
-    })
-
     app.get(
       '',
       {

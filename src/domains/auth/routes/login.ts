@@ -88,7 +88,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox = async app => {
     },
     async ({ accounts, actor, body }, reply) => {
       const result = await signIn(accounts, actor, body)
-      if ('mfa_required' in result) return reply.header('cache-control', 'no-store').send(result)
+      if ('mfa_required' in result) return reply.send(result)
       return reply.send({ ...tokenPair(app, reply, result, body.cookie), user: result.user })
     },
   )
